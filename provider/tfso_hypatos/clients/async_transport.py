@@ -1,0 +1,130 @@
+"""Runs flows on ``aiohttp``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import aiohttp
+
+from tfso_hypatos.clients import token as tokens
+from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Response, Step
+from tfso_hypatos.clients.repeat import async_retrying
+from tfso_hypatos.clients.socket_errors import aiohttp_error
+from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
+from tfso_hypatos.clients.transport import CONNECT_TIMEOUT, Service, Transport, ignore
+from tfso_hypatos.exceptions import AuthenticationFailed, TfsoHypatosError
+
+T = TypeVar("T")
+
+
+class AsyncTransport(Transport):
+    """Runs flows on ``aiohttp``.
+
+    :param service: the API.
+    :param session: carries TLS options and keep-alive; closed by whoever opened it.
+    :param options: what every request is sent with (``proxy``).
+    :param store: where tokens are kept.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        session: aiohttp.ClientSession,
+        options: Mapping[str, Any] | None = None,
+        store: TokenStore = TOKENS,
+    ) -> None:
+        super().__init__(service, store)
+        self.session = session
+        self._options = dict(options or {})
+        self._stopped = False
+        self._repeat = async_retrying(service.patience, self._log_repeat)
+
+    def stop(self) -> None:
+        """Send no further change."""
+        self._stopped = True
+
+    async def drive(self, flow: Flow[T], remember: Callable[[int], None] = ignore) -> T:
+        """Run a flow to its end and return its result.
+
+        :param flow: the flow.
+        :param remember: given the id of an order that a retry should know of.
+        """
+        try:
+            step = next(flow)
+            while True:
+                answer, error = await self._attempt(step, remember)
+                step = flow.send(answer) if error is None else flow.throw(error)
+        except StopIteration as end:
+            return cast("T", end.value)
+        finally:
+            flow.close()
+
+    async def _attempt(
+        self, step: Step, remember: Callable[[int], None]
+    ) -> tuple[Response | None, TfsoHypatosError | None]:
+        try:
+            return await self._perform(step, remember), None
+        except TfsoHypatosError as error:
+            return None, error
+
+    async def _perform(self, step: Step, remember: Callable[[int], None]) -> Response | None:
+        if isinstance(step, Remember):
+            remember(step.order_id)
+            return None
+        if isinstance(step, Pause):
+            self._log_pause(step)
+            await asyncio.sleep(step.seconds)
+            return None
+        return await self._repeat(self._authorized, step)
+
+    async def _authorized(self, request: Request) -> Response:
+        if self.service.is_token_request(request):
+            return await self._send(request, None)
+        token = await self.token()
+        try:
+            return await self._send(request, token)
+        except AuthenticationFailed:
+            self._store.drop(self.service.credentials, token)
+            return await self._send(request, await self.token())
+
+    async def token(self) -> Token:
+        """Return a token that need not be renewed yet, fetching one if necessary."""
+        token = self._store.get(self.service.credentials)
+        if token is not None:
+            return token
+        async with self._store.async_lock(self.service.credentials):
+            token = self._store.get(self.service.credentials)
+            return token if token is not None else await self.fetch_token()
+
+    async def fetch_token(self) -> Token:
+        """Fetch a new token."""
+        try:
+            return self._keep(await self.drive(tokens.fetch(self.service.credentials)))
+        except TfsoHypatosError as error:
+            raise self._token_unavailable(error) from error
+
+    async def _send(self, request: Request, token: Token | None) -> Response:
+        url = self.service.url(request)
+        self._hold_back(request, self._stopped)
+        timeout = aiohttp.ClientTimeout(
+            total=self.service.timeout, connect=None, sock_connect=min(CONNECT_TIMEOUT, self.service.timeout)
+        )
+        sent_at = time.monotonic()
+        try:
+            async with self.session.request(
+                request.method,
+                url,
+                params=dict(request.query) or None,
+                headers=self._headers(request, token),
+                data=self._body(request),
+                timeout=timeout,
+                allow_redirects=False,
+                **self._options,
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise aiohttp_error(self.service.name, request, url, error) from None
+        return self._answer(request, answer.status, answer.headers, body, sent_at)

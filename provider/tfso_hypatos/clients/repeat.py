@@ -1,0 +1,107 @@
+"""May a request be sent again, and when: one decision for both transports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tenacity
+from tenacity.wait import wait_base
+
+from tfso_hypatos.clients.messages import Request
+from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, RateLimited, ServerError
+
+
+def may_repeat(request: Request, error: BaseException) -> bool:
+    """Say whether a request may be sent again after this error.
+
+    What was certainly not carried out may be. What may have been carried out (time-out, reset, 5xx, unreadable body)
+    only if repeating it does no harm: a second POST could make a second order.
+    """
+    if isinstance(error, ConnectionFailed | RateLimited):
+        return True
+    if isinstance(error, NoAnswer | ServerError):
+        return request.repeatable
+    return False
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a single request is repeated.
+
+    :param attempts: sends at most, the first included.
+    :param budget: seconds from the first send to the last; a server that asks for a longer wait is not waited for
+        here, the error carries the wait to the task's retry.
+    :param longest_wait: seconds between two sends at most, unless the server asks for more.
+    """
+
+    attempts: int = 5
+    budget: float = 60.0
+    longest_wait: float = 20.0
+
+
+class _Wait(wait_base):
+    """Full jitter, growing from a second, and never less than the server asked for."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._jitter = tenacity.wait_random_exponential(multiplier=0.5, max=patience.longest_wait)
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked = getattr(error, "retry_after", None) or 0.0
+        return float(asked) + self._jitter(retry_state)
+
+
+def _request_of(retry_state: tenacity.RetryCallState) -> Request:
+    request = retry_state.args[0]
+    if not isinstance(request, Request):
+        raise TypeError("the repeated function takes the request as its first argument")
+    return request
+
+
+def _should_repeat(retry_state: tenacity.RetryCallState) -> bool:
+    error = retry_state.outcome.exception() if retry_state.outcome else None
+    return error is not None and may_repeat(_request_of(retry_state), error)
+
+
+def _stop(patience: Patience) -> Callable[[tenacity.RetryCallState], bool]:
+    def out_of_patience(retry_state: tenacity.RetryCallState) -> bool:
+        if retry_state.attempt_number >= patience.attempts:
+            return True
+        since_start = retry_state.seconds_since_start or 0.0
+        if since_start + retry_state.upcoming_sleep >= patience.budget:
+            return True
+        not_after = _request_of(retry_state).not_after
+        return not_after is not None and time.monotonic() + retry_state.upcoming_sleep >= not_after
+
+    return out_of_patience
+
+
+def retrying(
+    patience: Patience,
+    sleep: Callable[[float], None],
+    before_sleep: Callable[[tenacity.RetryCallState], None],
+) -> tenacity.Retrying:
+    """Return the executor of repeats for the sync transport; call it with a function and the request."""
+    return tenacity.Retrying(
+        retry=_should_repeat,
+        wait=_Wait(patience),
+        stop=_stop(patience),
+        sleep=sleep,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+
+
+def async_retrying(
+    patience: Patience, before_sleep: Callable[[tenacity.RetryCallState], None]
+) -> tenacity.AsyncRetrying:
+    """Return the executor of repeats for the async transport; await it with a coroutine function and the request."""
+    return tenacity.AsyncRetrying(
+        retry=_should_repeat,
+        wait=_Wait(patience),
+        stop=_stop(patience),
+        before_sleep=before_sleep,
+        reraise=True,
+    )

@@ -1,0 +1,61 @@
+"""What the two HTTP libraries raise becomes our errors: was the request sent, or certainly not?"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import aiohttp
+import requests
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError, SSLError
+
+from tfso_hypatos.clients.messages import Request
+from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, TfsoHypatosError, TimedOut
+
+
+def requests_error(service: str, request: Request, url: str, error: requests.RequestException) -> TfsoHypatosError:
+    """Return our error for one of ``requests``."""
+    if _never_connected(error):
+        return _not_connected(service, request, url, _reason(error))
+    if isinstance(error, requests.Timeout):
+        return TimedOut(f"{service} did not answer the request to {request.doing} in time")
+    return NoAnswer(
+        f"the connection to {service} broke during the request to {request.doing} ({type(error).__name__}), "
+        "which may have been carried out"
+    )
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError):
+        return True
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else None
+    return isinstance(reason, NewConnectionError | ProxyError | SSLError)
+
+
+def _reason(error: requests.RequestException) -> str:
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    return str(reason).split(": ", 1)[-1] if reason else type(error).__name__
+
+
+def aiohttp_error(service: str, request: Request, url: str, error: Exception) -> TfsoHypatosError:
+    """Return our error for one of ``aiohttp``."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientProxyConnectionError | aiohttp.ClientSSLError):
+        return _not_connected(service, request, url, str(error))
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return _not_connected(service, request, url, "no connection in time")
+    if isinstance(error, TimeoutError):
+        return TimedOut(f"{service} did not answer the request to {request.doing} in time")
+    if isinstance(error, aiohttp.InvalidURL):
+        return _not_connected(service, request, url, "the URL is not valid")
+    return NoAnswer(
+        f"the connection to {service} broke during the request to {request.doing} ({type(error).__name__}), "
+        "which may have been carried out"
+    )
+
+
+def _not_connected(service: str, request: Request, url: str, reason: str) -> ConnectionFailed:
+    where = urlsplit(url)
+    return ConnectionFailed(
+        f"{service} cannot be reached at {where.scheme}://{where.netloc} to {request.doing}: {reason}"
+    )

@@ -1,0 +1,144 @@
+"""What the two drivers share: everything but the sockets and the waiting."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import tenacity
+
+from tfso_hypatos.clients.failures import failure
+from tfso_hypatos.clients.messages import FORM, Pause, Request, Response, decode, encode
+from tfso_hypatos.clients.repeat import Patience
+from tfso_hypatos.clients.token import TOKENS, Credentials, Token, TokenStore
+from tfso_hypatos.exceptions import (
+    NotSent,
+    Stopped,
+    TfsoHypatosError,
+    TokenUnavailable,
+    UnexpectedResponse,
+)
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds to wait for a connection at most; the rest of the time-out is for the answer."""
+
+
+def ignore(_: object) -> None:
+    """Do nothing with what one is told."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of the two APIs, as one connection reaches it.
+
+    :param name: what a person calls it ("24SevenOffice").
+    :param base_url: API URL without a trailing slash.
+    :param credentials: what a token is asked for with.
+    :param timeout: seconds for one answer.
+    :param patience: how long a single request is repeated.
+    :param on_secret: told every token, so that logs can mask it.
+    """
+
+    name: str
+    base_url: str
+    credentials: Credentials
+    timeout: float = 30.0
+    patience: Patience = field(default_factory=Patience)
+    on_secret: Callable[[str], None] = field(default=ignore, compare=False)
+
+    def url(self, request: Request) -> str:
+        """Return the whole URL of a request.
+
+        :raises UnexpectedResponse: if a link leads to another host, which must not get the token.
+        """
+        if self.is_token_request(request):
+            return request.path
+        if not request.is_link:
+            return self.base_url + request.path
+        url = urljoin(self.base_url + "/", request.path)
+        here, there = urlsplit(self.base_url), urlsplit(url)
+        if (here.scheme, here.hostname, here.port) != (there.scheme, there.hostname, there.port):
+            raise UnexpectedResponse(f"{self.name} gave a link to another host ({there.hostname}); it was not followed")
+        return url
+
+    def is_token_request(self, request: Request) -> bool:
+        """Say whether a request fetches a token, and so carries none."""
+        return request.path == self.credentials.token_url
+
+
+class Transport:
+    """The base of both drivers: holds back, encodes, reads, and keeps the token."""
+
+    def __init__(self, service: Service, store: TokenStore = TOKENS) -> None:
+        self.service = service
+        self._store = store
+
+    def _hold_back(self, request: Request, stopped: bool) -> None:
+        """Refuse to send what must no longer be sent."""
+        if request.changes and stopped:
+            raise Stopped(f"stopped before the request to {request.doing} was sent")
+        if request.not_after is not None and time.monotonic() > request.not_after:
+            raise NotSent(f"the request to {request.doing} was held back: what it rests on has to be read again")
+
+    def _headers(self, request: Request, token: Token | None) -> dict[str, str]:
+        headers = {"Accept": "application/json", **request.headers}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.value}"
+        return headers
+
+    def _body(self, request: Request) -> bytes | None:
+        if request.body is None:
+            return None
+        if request.content_type == FORM:
+            return urlencode(cast("Mapping[str, str]", request.body)).encode()
+        return encode(request.body)
+
+    def _answer(
+        self, request: Request, status: int, headers: Mapping[str, str], body: bytes, sent_at: float
+    ) -> Response:
+        """Return the answer, or raise the error that it stands for."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        succeeded = 200 <= status < 300
+        try:
+            value = decode(body) if body.strip() else None
+        except ValueError:
+            if succeeded:
+                kind = lowered.get("content-type", "no content type")
+                raise UnexpectedResponse(
+                    f"{self.service.name} answered the request to {request.doing} with HTTP {status}, but its body "
+                    f"({kind}, {len(body)} bytes) cannot be read as JSON"
+                ) from None
+            value = None
+        response = Response(status, value, lowered, sent_at, time.monotonic())
+        error = failure(self.service.name, request, response)
+        if error is not None:
+            raise error
+        return response
+
+    def _log_repeat(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("%s; trying again in %.1f s (attempt %d)", error, state.upcoming_sleep, state.attempt_number + 1)
+
+    def _log_pause(self, step: Pause) -> None:
+        log.info("Waiting %.1f s: %s", step.seconds, step.reason)
+
+    def _keep(self, token: Token) -> Token:
+        self.service.on_secret(token.value)
+        self._store.put(self.service.credentials, token)
+        return token
+
+    def _token_unavailable(self, error: TfsoHypatosError) -> TfsoHypatosError:
+        """Return the error of a token request as one of the request it was for, which was then never sent."""
+        if error.permanent:
+            return error
+        unavailable = TokenUnavailable(f"No access token, so nothing was sent: {error}")
+        unavailable.retry_after = error.retry_after
+        return unavailable

@@ -1,0 +1,189 @@
+"""What can go wrong, as one tree.
+
+The root is :class:`Exception`, not ``AirflowException``: Airflow skips a sensor under ``soft_fail`` for some of its
+own exceptions, and only a time-out may do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class TfsoHypatosError(Exception):
+    """Root of every error this provider raises.
+
+    ``permanent``: the same try would fail again, so a task that meets it ends at once.
+    ``ambiguous``: the request may have been carried out although no readable answer came.
+    ``retry_after``: seconds the server asked to wait, or None.
+    """
+
+    permanent: bool = False
+    ambiguous: bool = False
+    retry_after: float | None = None
+
+
+class ConfigurationError(TfsoHypatosError):
+    """The Airflow connection or an argument cannot work as it is."""
+
+    permanent = True
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with an input: where it stands, and the rule it breaks."""
+
+    place: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.rule}"
+
+
+class InvalidInput(TfsoHypatosError):
+    """A value given by the caller breaks a rule of the API; nothing was sent.
+
+    :param problems: every broken rule, with the place of the value (``order.deliveryCustomer.postalCode``).
+    """
+
+    permanent = True
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)) + " (nothing was sent)")
+
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
+
+
+class ConnectionFailed(TfsoHypatosError):
+    """No connection to the server came about, so the request was never sent."""
+
+
+class TokenUnavailable(TfsoHypatosError):
+    """No access token could be fetched for now, so the request it was for was never sent."""
+
+
+class NotSent(TfsoHypatosError):
+    """The request was held back because what it rested on had grown too old; look again."""
+
+
+class Stopped(TfsoHypatosError):
+    """The task was asked to stop before its next change; nothing more was sent."""
+
+
+class NoAnswer(TfsoHypatosError):
+    """The request was sent and no readable answer came back: it may have been carried out."""
+
+    ambiguous = True
+
+
+class TimedOut(NoAnswer):
+    """The server did not answer in time: the request may have been carried out."""
+
+
+class UnexpectedResponse(NoAnswer):
+    """The server answered something that is not an answer to this request."""
+
+
+class ApiError(TfsoHypatosError):
+    """The API refused a request.
+
+    :param message: one sentence: what was tried, on which id, what the vendor answered.
+    :param status: HTTP status code.
+    :param problems: the vendor's field paths and rules, if it named any.
+    :param error_types: the vendor's own names of the error (``NoLines``).
+    :param tracking_id: 24SevenOffice's ``trackingId``.
+    :param trace_id: the ``X-Trace-Id`` header.
+    :param retry_after: seconds the server asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        problems: Sequence[Problem] = (),
+        error_types: Sequence[str] = (),
+        tracking_id: str | None = None,
+        trace_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problems = tuple(problems)
+        self.error_types = tuple(error_types)
+        self.tracking_id = tracking_id
+        self.trace_id = trace_id
+        self.retry_after = retry_after
+
+
+class BadRequest(ApiError):
+    """The request breaks a rule of the API or of the organization (HTTP 400, 415, 422 and other 4xx)."""
+
+    permanent = True
+
+
+class AuthenticationFailed(ApiError):
+    """The credentials or the token were refused (HTTP 401, or any refusal by the token URL)."""
+
+    permanent = True
+
+
+class PermissionDenied(ApiError):
+    """The token lacks a scope, or the organization has not approved it (HTTP 403)."""
+
+    permanent = True
+
+
+class NotFound(ApiError):
+    """There is no such record (HTTP 404)."""
+
+    permanent = True
+
+
+class Conflict(ApiError):
+    """The record's state forbids the change, for example because it is invoiced (HTTP 409)."""
+
+    permanent = True
+
+
+class RateLimited(ApiError):
+    """Too many requests (HTTP 429); ``retry_after`` says how long to wait."""
+
+
+class ServerError(ApiError):
+    """The server failed (HTTP 5xx); it may have carried the request out before it did."""
+
+    ambiguous = True
+
+
+class OutcomeUncertain(TfsoHypatosError):
+    """A change was sent, no answer came, and looking again did not show it. The next try looks first."""
+
+
+class OrderBusy(TfsoHypatosError):
+    """Another run is working on the same business order and did not finish in time. The next try looks first."""
+
+
+class OrderDrift(TfsoHypatosError):
+    """24SevenOffice holds something else than this task was asked for; a person has to decide.
+
+    :param message: which order, what differs, what to do next.
+    :param differences: each difference with its place.
+    """
+
+    permanent = True
+
+    def __init__(self, message: str, differences: Sequence[str] = ()) -> None:
+        self.differences = tuple(differences)
+        super().__init__(message)
+
+
+class TransactionNeverPosted(TfsoHypatosError):
+    """The order was set inactive or deleted, so its invoice transaction will never come."""
+
+    permanent = True
+
+
+class EventError(TfsoHypatosError):
+    """A trigger sent an event that the task does not understand, or reported an error."""

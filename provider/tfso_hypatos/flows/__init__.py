@@ -1,0 +1,1 @@
+"""The steps that must happen exactly once, written once, without I/O."""

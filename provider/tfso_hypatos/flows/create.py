@@ -1,0 +1,202 @@
+"""Find or create the one sales order of a business order, and see that it has each line once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients.messages import Flow, pause, remember
+from tfso_hypatos.clients.tfso import Sight
+from tfso_hypatos.exceptions import NotFound, OrderBusy, OrderDrift, OutcomeUncertain, TfsoHypatosError
+from tfso_hypatos.flows.compare import DECISIVE, LinePlan, header_differences, plan_lines
+from tfso_hypatos.flows.hold import Claim, Hold, Setbacks, Standing, Timing
+from tfso_hypatos.flows.intent import Holder, Intent, marker_of
+from tfso_hypatos.flows.look import elect, look, withdraw
+from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
+
+ROUNDS = 20
+"""Looks at most; each further one needs another order to have appeared or vanished meanwhile."""
+
+
+class Created(NamedTuple):
+    """The sales order of a business order, complete.
+
+    :param order: as 24SevenOffice holds it.
+    :param line_ids: ids of the lines, in the caller's order.
+    :param created: whether this try created it; False: it was there and was adopted.
+    :param holder: this task, if it is the holder the order names; else None.
+    :param edited: header fields that differ from what was asked for without deciding who pays what.
+    """
+
+    order: SalesOrder
+    line_ids: tuple[int, ...]
+    created: bool
+    holder: Holder | None
+    edited: tuple[str, ...]
+
+
+@dataclass
+class _Work:
+    """What one run of the flow knows so far."""
+
+    intent: Intent
+    timing: Timing
+    hold: Hold
+    setbacks: Setbacks
+    known_ids: set[int] = field(default_factory=set)
+    created_id: int | None = None
+    posted: bool = False
+
+
+def find_or_create(intent: Intent, timing: Timing, organization: str, known_ids: Iterable[int] = ()) -> Flow[Created]:
+    """Return the one sales order of a business order, complete; create it only if there is none.
+
+    :param intent: the business order, checked.
+    :param timing: the waits.
+    :param organization: organization id.
+    :param known_ids: ids remembered for this business order; verified before they are believed.
+    :raises OutcomeUncertain: if a change was sent, no answer came, and looking again did not show it.
+    :raises OrderDrift: if 24SevenOffice holds something else under the same key.
+    :raises OrderBusy: if another run is at work on it for too long.
+    """
+    hold = Hold(intent.marker.holder, organization, timing)
+    work = _Work(intent, timing, hold, Setbacks(timing), set(known_ids))
+    for _ in range(ROUNDS):
+        found = yield from look(intent, work.known_ids)
+        if not found:
+            yield from _post(work)
+            continue
+        elected = yield from elect(found)
+        strays = [sight for sight in found if sight.order.id != elected.order.id]
+        if not (yield from withdraw(strays, elected)):
+            continue
+        created = yield from _complete(work, elected)
+        if created is not None:
+            return created
+    raise OrderBusy(f"The sales order of {intent.order_key!r} kept changing under this task. Retry it: it looks first.")
+
+
+def _post(work: _Work) -> Flow[None]:
+    """Create the order; after an unclear answer look, and never send it a second time."""
+    if work.posted:
+        raise OutcomeUncertain(
+            f"The sales order of {work.intent.order_key!r} was created and is gone again. If nobody deleted it, the "
+            "list of 24SevenOffice lags: retry this task, it looks first."
+        )
+    work.posted = True
+    try:
+        order = yield from tfso.create_sales_order(work.intent.order)
+    except TfsoHypatosError as error:
+        if not error.ambiguous:
+            raise
+        yield from pause(work.timing.settle, "no clear answer to the creation; then looking whether the order is there")
+        found = yield from look(work.intent)
+        if not found:
+            raise OutcomeUncertain(
+                f"No clear answer to the creation of the sales order of {work.intent.order_key!r} ({error}), and it is "
+                f"not there after {work.timing.settle:.0f} s. Retry this task: it looks before it creates."
+            ) from error
+        mine = [sight.order.id for sight in found if work.hold.is_mine(sight)]
+        work.created_id = mine[0] if mine else None
+    else:
+        work.created_id = order.id
+    if work.created_id is not None:
+        work.known_ids.add(work.created_id)
+        yield from remember(work.created_id)
+
+
+def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
+    """Bring the elected order to exactly the wanted lines; None: it is gone, look anew."""
+    order_id = elected.order.id
+    # A new order of ours has no lines, and nobody but its holder writes any.
+    new = order_id == work.created_id and work.hold.is_mine(elected)
+    sight: Sight = elected
+    lines: list[SalesOrderLine] = []
+    held = new
+    while True:
+        if not new:
+            try:
+                lines = yield from tfso.list_lines(order_id)
+                # Last, so that a change rests on a look at the holder that is as young as can be.
+                sight = yield from tfso.see_sales_order(order_id)
+            except NotFound:
+                return None
+        new = False
+        if sight.order.is_inactive:
+            return None
+        plan = plan_lines(work.intent.lines, lines)
+        _check_drift(work.intent, sight.order, plan)
+        if plan.complete:
+            return _result(work, sight, plan)
+        if held and work.hold.is_mine(sight):
+            yield from _write_lines(work, sight, plan)
+            continue
+        # The lines above were read before this task held the order; whoever did may have added some since.
+        claim: Claim = yield from work.hold.claim(sight)
+        held = claim.standing is Standing.MINE
+        if claim.standing is Standing.GONE:
+            return None
+
+
+def _write_lines(work: _Work, sight: Sight, plan: LinePlan) -> Flow[None]:
+    """Add what is missing and remove what is there twice, as long as the look at the holder is good for it."""
+    order_id, not_after = sight.order.id, work.hold.not_after(sight)
+    try:
+        for line in plan.missing:
+            yield from tfso.add_line(order_id, line, not_after)
+            work.setbacks.succeeded()
+        for line_id in plan.surplus:
+            yield from tfso.delete_line(order_id, line_id, not_after)
+            work.setbacks.succeeded()
+    except TfsoHypatosError as error:
+        yield from work.setbacks.weigh(error, f"complete the lines of sales order {order_id}")
+
+
+def _check_drift(intent: Intent, order: SalesOrder, plan: LinePlan) -> None:
+    """Refuse to go on if 24SevenOffice holds something else than was asked for."""
+    marker = marker_of(order)[1]
+    where = f"Sales order {order.id} of {intent.order_key!r}"
+    if marker is None or marker.key != intent.marker.key:
+        raise OrderDrift(
+            f"{where} has lost its marker: somebody edited {intent.marker_field}. Put it back, or clear up."
+        )
+    found = _header_drift(intent, order, decisive_only=marker.content == intent.marker.content) + list(plan.foreign)
+    if marker.content != intent.marker.content:
+        found += [f"a wanted line is not there: {place}" for place in _missing_places(intent, plan)]
+        raise OrderDrift(
+            f"{where} was created with other content than this task was given; nothing was sent. It differs in: "
+            f"{'; '.join(found) or 'details that the API does not show'}. Use another order_key for another order, or "
+            "change the order in 24SevenOffice.",
+            found,
+        )
+    if order.is_invoiced and (plan.missing or plan.surplus):
+        found += [f"a wanted line was not billed: {place}" for place in _missing_places(intent, plan)]
+        found += [f"line {line_id} was billed twice" for line_id in plan.surplus]
+    if found:
+        state = "is invoiced and" if order.is_invoiced else "was edited and"
+        raise OrderDrift(f"{where} {state} differs from what was asked for: {'; '.join(found)}.", found)
+
+
+def _missing_places(intent: Intent, plan: LinePlan) -> list[str]:
+    return [f"lines[{index}]" for index in range(len(intent.lines)) if plan.matched[index] is None]
+
+
+def _header_drift(intent: Intent, order: SalesOrder, *, decisive_only: bool) -> list[str]:
+    # Invoicing sets date, terms and number; a reference number that carries the marker is compared as the marker.
+    but = {"referenceNumber"} if intent.marker_field == "referenceNumber" else set()
+    but |= {"invoice"} if order.is_invoiced else set()
+    places = header_differences(intent.order, order, but=frozenset(but))
+    return [f"order.{place}" for place in places if place in DECISIVE or not decisive_only]
+
+
+def _result(work: _Work, sight: Sight, plan: LinePlan) -> Created:
+    order = sight.order
+    return Created(
+        order=order,
+        line_ids=tuple(line_id for line_id in plan.matched if line_id is not None),
+        created=order.id == work.created_id,
+        holder=work.hold.me if work.hold.is_mine(sight) else None,
+        edited=tuple(_header_drift(work.intent, order, decisive_only=False)),
+    )

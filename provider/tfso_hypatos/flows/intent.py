@@ -1,0 +1,244 @@
+"""What one business order means to be: its key, its content, who works on it, and the marker that carries all three."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from tfso_hypatos.clients.messages import encode
+from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.models.base import plain_number, validate
+from tfso_hypatos.models.tfso import Line, SalesOrderCreate
+from tfso_hypatos.models.tfso_read import SalesOrder
+
+MarkerField = Literal["internalMemo", "referenceNumber"]
+
+FIELD_LIMITS: Mapping[str, int] = {"internalMemo": 300, "referenceNumber": 50}
+"""Characters that each field may hold, the marker included."""
+
+_KEY, _CONTENT, _RUN, _INSTANCE = 16, 10, 6, 6
+_MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/([a-z2-7]{{{_RUN + _INSTANCE}}}[0-9a-f]*)")
+
+
+def _digest(length: int, *parts: object) -> str:
+    """Return a short hash of parts, each kept apart from the next."""
+    digest = hashlib.sha256(encode([str(part) for part in parts])).digest()
+    return base64.b32encode(digest).decode().lower()[:length]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who is working on an order: one try of one task instance.
+
+    :param run: short hash of dag and run.
+    :param instance: short hash of task and try, with the map index behind it in hexadecimal if there is one.
+    """
+
+    run: str
+    instance: str
+
+    @classmethod
+    def of(cls, dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> Holder:
+        """Return the holder that a try of a task instance is."""
+        mapped = f"{map_index:x}" if map_index >= 0 else ""
+        instance = _digest(_INSTANCE, dag_id, run_id, task_id, map_index, try_number)
+        return cls(_digest(_RUN, dag_id, run_id), instance + mapped)
+
+    @classmethod
+    def parse(cls, text: str) -> Holder:
+        """Return the holder that a marker names."""
+        return cls(text[:_RUN], text[_RUN:])
+
+    @property
+    def map_index(self) -> int:
+        """The map index of the task instance, -1 without one."""
+        mapped = self.instance[_INSTANCE:]
+        return int(mapped, 16) if mapped else -1
+
+    def __str__(self) -> str:
+        return self.run + self.instance
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What stands in a field of the order: which business order it is, with which content, and who works on it.
+
+    :param key: short hash of organization and order key.
+    :param content: fingerprint of order and lines.
+    :param holder: who works on it.
+    """
+
+    key: str
+    content: str
+    holder: Holder
+
+    def __str__(self) -> str:
+        return f"af:{self.key}/{self.content}/{self.holder}"
+
+    def held_by(self, holder: Holder) -> Marker:
+        """Return the same marker with another holder."""
+        return replace(self, holder=holder)
+
+    @classmethod
+    def in_text(cls, text: str | None) -> Marker | None:
+        """Return the marker that a text carries, or None."""
+        match = _MARKER.search(text or "")
+        return cls(match[1], match[2], Holder.parse(match[3])) if match else None
+
+    def put_into(self, text: str | None) -> str:
+        """Return the text with this marker in the place of the one it carries, or behind it."""
+        if not text:
+            return str(self)
+        if _MARKER.search(text):
+            return _MARKER.sub(str(self), text, count=1)
+        return f"{text}\n{self}"
+
+
+def marker_of(order: SalesOrder) -> tuple[MarkerField, Marker | None]:
+    """Return the marker of an order and the field it stands in; without one, the field where one would be put."""
+    for field, text in _marker_texts(order).items():
+        marker = Marker.in_text(text)
+        if marker is not None:
+            return field, marker
+    return "internalMemo", None
+
+
+def _marker_texts(order: SalesOrder) -> dict[MarkerField, str | None]:
+    return {"internalMemo": order.internal_memo, "referenceNumber": order.reference_number}
+
+
+def marker_change(order: SalesOrder, marker: Marker) -> dict[str, str]:
+    """Return the change that puts a marker on an order, leaving the rest of the field as it is.
+
+    :raises InvalidInput: if the field has no room for it.
+    """
+    field, _ = marker_of(order)
+    text = marker.put_into(_marker_texts(order)[field])
+    if len(text) > FIELD_LIMITS[field]:
+        rule = f"sales order {order.id} has no room for the marker: at most {FIELD_LIMITS[field]} characters"
+        raise InvalidInput([Problem(field, rule)])
+    return {field: text}
+
+
+def key_of(organization: str, order_key: str) -> str:
+    """Return the short hash of a business order's name within an organization."""
+    return _digest(_KEY, organization, order_key)
+
+
+def fingerprint(order: SalesOrderCreate, lines: Sequence[Line]) -> str:
+    """Return a short hash of what was asked for; equal numbers and reordered lines have the same.
+
+    The status is no part of it: an order that was confirmed meanwhile is still the same order.
+    """
+    header = _canonical({name: value for name, value in order.to_wire().items() if name != "status"})
+    return _digest(_CONTENT, header, *sorted(_canonical(line.to_wire()) for line in lines))
+
+
+def _canonical(value: Any) -> str:
+    match value:
+        case Mapping():
+            return "{" + ",".join(f"{name}:{_canonical(value[name])}" for name in sorted(value)) + "}"
+        case list() | tuple():
+            return "[" + ",".join(map(_canonical, value)) + "]"
+        case bool() | None:
+            return str(value)
+        case int() | Decimal():
+            return plain_number(value)
+        case datetime.date():
+            return value.isoformat()
+        case _:
+            return repr(str(value))
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One business order as a task means it.
+
+    :param order_key: the caller's name for it.
+    :param order: what is sent, marker included.
+    :param lines: the lines, in the caller's order.
+    :param marker: key, content and holder.
+    :param marker_field: where the marker stands.
+    :param created_from: how far back an earlier order with the same key is looked for.
+    """
+
+    order_key: str
+    order: SalesOrderCreate
+    lines: tuple[Line, ...]
+    marker: Marker
+    marker_field: MarkerField
+    created_from: datetime.datetime
+
+    @property
+    def customer_id(self) -> int:
+        """The customer that the order is for."""
+        return self.order.customer.id
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        organization: str,
+        order_key: str,
+        order: object,
+        lines: object,
+        holder: Holder,
+        created_from: datetime.datetime,
+        marker_field: str = "internalMemo",
+    ) -> Intent:
+        """Check everything that can be checked without the API, and return the intent.
+
+        :raises InvalidInput: naming every broken rule with its place.
+        """
+        found: list[Problem] = []
+        checked_order, checked_lines = _check(order, lines, found)
+        if not order_key.strip():
+            found.append(Problem("order_key", "must not be empty"))
+        if marker_field not in FIELD_LIMITS:
+            found.append(Problem("marker_field", f"one of {', '.join(FIELD_LIMITS)}"))
+        if found or checked_order is None:
+            raise InvalidInput(found)
+        field: MarkerField = "referenceNumber" if marker_field == "referenceNumber" else "internalMemo"
+        marker = Marker(key_of(organization, order_key), fingerprint(checked_order, checked_lines), holder)
+        marked = _with_marker(checked_order, marker, field)
+        return cls(order_key, marked, checked_lines, marker, field, created_from)
+
+
+def _check(order: object, lines: object, found: list[Problem]) -> tuple[SalesOrderCreate | None, tuple[Line, ...]]:
+    checked_order: SalesOrderCreate | None = None
+    checked_lines: list[Line] = []
+    try:
+        checked_order = validate(SalesOrderCreate, order, "order")
+    except InvalidInput as error:
+        found.extend(error.problems)
+    if not isinstance(lines, Sequence) or isinstance(lines, str | bytes):
+        found.append(Problem("lines", f"a list of lines is needed, not {type(lines).__name__}"))
+        return checked_order, ()
+    if not lines:
+        found.append(Problem("lines", "at least one line is needed: an order without lines cannot be invoiced"))
+    for index, line in enumerate(lines):
+        try:
+            checked_lines.append(validate(Line, line, f"lines[{index}]"))
+        except InvalidInput as error:
+            found.extend(error.problems)
+    return checked_order, tuple(checked_lines)
+
+
+def _with_marker(order: SalesOrderCreate, marker: Marker, field: MarkerField) -> SalesOrderCreate:
+    name = "internal_memo" if field == "internalMemo" else "reference_number"
+    own = getattr(order, name)
+    if field == "referenceNumber" and own:
+        rule = 'must be left out, because marker_field = "referenceNumber" puts the marker there'
+        raise InvalidInput([Problem("order.referenceNumber", rule)])
+    text = marker.put_into(own)
+    if len(text) > FIELD_LIMITS[field]:
+        room = FIELD_LIMITS[field] - len(str(marker)) - 1
+        rule = f"at most {room} characters, because the marker of {len(str(marker))} characters is put behind it"
+        raise InvalidInput([Problem(f"order.{field}", rule)])
+    return order.model_copy(update={name: text})

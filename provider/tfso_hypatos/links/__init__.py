@@ -1,0 +1,1 @@
+"""Links that the Airflow UI shows beside a task."""

@@ -1,0 +1,1 @@
+"""What travels between Airflow, 24SevenOffice and Hypatos."""

@@ -1,0 +1,1 @@
+"""Operators for 24SevenOffice and Hypatos."""

@@ -1,0 +1,109 @@
+"""Arguments as they arrive after rendering, and who the running task is."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+BUSINESS_ZONE = ZoneInfo("Europe/Oslo")
+"""The zone whose calendar dates invoices bear."""
+
+
+@dataclass(frozen=True)
+class TaskIdentity:
+    """Which try of which task instance is running."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+
+    @classmethod
+    def of(cls, context: Context) -> TaskIdentity | None:
+        """Return who runs, or None outside of a task run (``execute`` called by hand)."""
+        instance = context.get("ti")
+        if instance is None:
+            return None
+        map_index = -1 if instance.map_index is None else instance.map_index
+        return cls(instance.dag_id, instance.run_id, instance.task_id, map_index, instance.try_number)
+
+    @classmethod
+    def anonymous(cls, task_id: str) -> TaskIdentity:
+        """Return an identity that nobody else has."""
+        return cls("", f"manual-{uuid.uuid4()}", task_id, -1, 1)
+
+    @property
+    def order_key(self) -> str:
+        """The name of a business order that was given none: the same for every try, another for every run."""
+        return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
+
+
+def order_key_of(given: str | None, context: Context) -> str:
+    """Return the caller's order key, or one made of the running task.
+
+    :raises ConfigurationError: outside of a task run, where there is nothing to make one of.
+    """
+    if given is not None:
+        return str(given)
+    identity = TaskIdentity.of(context)
+    if identity is None:
+        raise ConfigurationError("order_key is needed when execute() is called outside of a task run")
+    return identity.order_key
+
+
+def structured(value: Any, place: str) -> Any:
+    """Return an argument that is an object or a list, also when a template rendered it as JSON text.
+
+    :raises InvalidInput: if the text is not JSON.
+    """
+    if not isinstance(value, str):
+        return value
+    from tfso_hypatos.clients.messages import decode  # lazy: operators must import quickly
+
+    try:
+        return decode(value)
+    except ValueError:
+        rule = (
+            "a template rendered this as text that is not JSON: end the template with | tojson, or set "
+            "render_template_as_native_obj=True on the DAG"
+        )
+        raise InvalidInput([Problem(place, rule)]) from None
+
+
+def sales_order_reference(value: Any) -> tuple[int, Mapping[str, Any]]:
+    """Return the id of a sales order, and the result of the earlier task if that is what was given.
+
+    :param value: an id, its digits, or the dict that a task of this provider returned (or its JSON text).
+    :raises InvalidInput: if it is none of these.
+    """
+    text = isinstance(value, str)
+    if text and value.strip().startswith("{"):
+        value = structured(value.strip(), "sales_order_id")
+    result: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+    given = result.get("sales_order_id") if isinstance(value, Mapping) else value
+    if isinstance(given, str) and given.strip().isascii() and given.strip().isdigit():
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int) or given <= 0:
+        rule = "a sales order id is needed, or the result of the task that created or invoiced the order"
+        raise InvalidInput([Problem("sales_order_id", rule)])
+    return given, result
+
+
+def given(value: Any) -> bool:
+    """Say whether an optional argument was given; a template can only leave it out by rendering nothing."""
+    return value is not None and value != ""
+
+
+def now() -> datetime.datetime:
+    """Return the time."""
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,38 @@
+"""What the operators of this provider share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from tfso_hypatos.operators.arguments import TaskIdentity
+from tfso_hypatos.operators.retry import with_retry_policy
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from tfso_hypatos.flows.intent import Holder
+    from tfso_hypatos.hooks.base import ApiHook
+
+
+class ApiOperator(BaseOperator):
+    """Permanent errors end the task, and a kill stops it before its next change."""
+
+    _hook: ApiHook | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**with_retry_policy(kwargs))
+
+    def on_kill(self) -> None:
+        """Send no further change."""
+        if self._hook is not None:
+            self._hook.stop()
+
+
+def holder_of(context: Context, task_id: str) -> Holder:
+    """Return the holder that the running task is; outside of a task run, one that nobody else is."""
+    from tfso_hypatos.flows.intent import Holder
+
+    me = TaskIdentity.of(context) or TaskIdentity.anonymous(task_id)
+    return Holder.of(me.dag_id, me.run_id, me.task_id, me.map_index, me.try_number)

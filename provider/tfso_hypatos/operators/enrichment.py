@@ -1,0 +1,122 @@
+"""Operator that writes a sales order into Hypatos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.links.addresses import push_document_address, push_order_addresses
+from tfso_hypatos.links.sales_order import HypatosDocumentLink, SalesOrderLink
+from tfso_hypatos.operators.arguments import given, sales_order_reference, structured
+from tfso_hypatos.operators.base import ApiOperator
+from tfso_hypatos.operators.retry import ending_at_once
+
+# Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from tfso_hypatos.hooks.hypatos import HypatosHook
+
+
+class EnrichSalesOrderOperator(ApiOperator):
+    """Write a sales order into the enrichment data of Hypatos, by JSON Merge Patch; repeating it is harmless.
+
+    Returns ``external_id`` and ``outcome`` (``patched``, ``inserted`` or ``skipped``).
+
+    Rests on https://hypatos.redocly.app/openapi/enrichment/patchsalesorder
+
+    .. seealso::
+        :ref:`howto/operator:EnrichSalesOrderOperator`
+
+    :param external_id: key of the record in Hypatos. (templated)
+    :param patch: the patch, with the field names of the API: given members replace, null removes, arrays are replaced
+        whole. A dict or JSON text. (templated)
+    :param sales_order_id: build the patch from this order of 24SevenOffice and merge ``patch`` over it; an id or the
+        result of an earlier task. (templated)
+    :param on_missing: what to do if Hypatos has no such record: ``fail``, ``skip`` or ``insert``. (templated)
+    :param hypatos_conn_id: connection of type ``hypatos``. (templated)
+    :param tfso_conn_id: connection of type ``tfso``, used only with ``sales_order_id``. (templated)
+    :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
+    :raises NotFound: if Hypatos has no such record and ``on_missing`` is ``fail``.
+    """
+
+    template_fields: Sequence[str] = (
+        "external_id",
+        "patch",
+        "sales_order_id",
+        "on_missing",
+        "hypatos_conn_id",
+        "tfso_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"patch": "json"}
+    operator_extra_links = (SalesOrderLink(), HypatosDocumentLink())
+    ui_color = "#e5e6f5"
+
+    def __init__(
+        self,
+        *,
+        external_id: str,
+        patch: Mapping[str, Any] | str | None = None,
+        sales_order_id: int | str | Mapping[str, Any] | None = None,
+        on_missing: str = "fail",
+        hypatos_conn_id: str = "hypatos_default",
+        tfso_conn_id: str = "tfso_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.external_id = external_id
+        self.patch = patch
+        self.sales_order_id = sales_order_id
+        self.on_missing = on_missing
+        self.hypatos_conn_id = hypatos_conn_id
+        self.tfso_conn_id = tfso_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the patch."""
+        from tfso_hypatos.hooks.hypatos import HypatosHook
+
+        with ending_at_once(), HypatosHook(self.hypatos_conn_id) as hook:
+            self._hook = hook
+            return self._enrich(context, hook)
+
+    def _enrich(self, context: Context, hook: HypatosHook) -> dict[str, Any]:
+        from tfso_hypatos.flows.enrich import ON_MISSING, enrich
+        from tfso_hypatos.models.base import validate
+        from tfso_hypatos.models.hypatos import EnrichmentPatch
+
+        external_id = str(self.external_id)
+        on_missing = next((choice for choice in ON_MISSING if choice == self.on_missing), None)
+        if on_missing is None:
+            raise InvalidInput([Problem("on_missing", f"one of {', '.join(ON_MISSING)}")])
+        patch = validate(EnrichmentPatch, self._patch(context, external_id), "patch")
+        outcome = hook.drive(enrich(external_id, patch, on_missing, hook.insert_headers(hook.settings)))
+        push_document_address(context, hook.settings, external_id, patch.document_id)
+        self.log.info("Hypatos sales order %r: %s", external_id, outcome)
+        return {"external_id": external_id, "outcome": outcome}
+
+    def _patch(self, context: Context, external_id: str) -> dict[str, Any]:
+        from tfso_hypatos.flows.enrich import merge
+
+        own = structured(self.patch, "patch") if given(self.patch) else {}
+        if not isinstance(own, Mapping):
+            raise InvalidInput([Problem("patch", f"an object with named fields is needed, not {type(own).__name__}")])
+        if own.get("externalId", own.get("external_id", external_id)) != external_id:
+            raise InvalidInput([Problem("patch.externalId", "must be the same as external_id, or left out")])
+        if not given(self.sales_order_id):
+            if not own:
+                raise InvalidInput([Problem("patch", "is required when sales_order_id is not given")])
+            return {**own, "externalId": external_id}
+        return merge(self._patch_from_order(context, external_id), own)
+
+    def _patch_from_order(self, context: Context, external_id: str) -> dict[str, Any]:
+        from tfso_hypatos.flows.enrich import patch_from_order
+        from tfso_hypatos.hooks.tfso import TfsoHook
+
+        order_id, _ = sales_order_reference(self.sales_order_id)
+        with TfsoHook(self.tfso_conn_id) as hook:
+            order = hook.get_sales_order(order_id)
+            push_order_addresses(
+                context, hook.settings, {"sales_order_id": order_id, "invoice_number": order.invoice_number}
+            )
+            return patch_from_order(external_id, order, hook.list_lines(order_id))

@@ -1,0 +1,66 @@
+"""When a task that failed is tried again: permanent errors at once no more, others as late as the server asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from tfso_hypatos.exceptions import TfsoHypatosError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, RetryDecision, RetryPolicy
+
+    HAS_RETRY_POLICIES = True
+else:
+    try:
+        from airflow.sdk import RetryDecision, RetryPolicy
+
+        HAS_RETRY_POLICIES = True
+    except ImportError:  # Airflow 3.2
+        RetryPolicy = object
+        HAS_RETRY_POLICIES = False
+
+
+class ApiRetryPolicy(RetryPolicy):
+    """Ends permanent errors at once, and waits as long as the server asked before it tries a passing one again."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002 - Airflow passes it
+        max_tries: int,  # noqa: ARG002 - Airflow passes it
+        context: Context | None = None,  # noqa: ARG002 - Airflow passes it
+    ) -> RetryDecision:
+        """Return what an error means for the task."""
+        if not isinstance(exception, TfsoHypatosError):
+            return RetryDecision.default()
+        if exception.permanent:
+            return RetryDecision.fail("the same request would be refused again")
+        if exception.retry_after:
+            return RetryDecision.retry(timedelta(seconds=exception.retry_after), "the server asked for this wait")
+        return RetryDecision.default()
+
+
+def with_retry_policy(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return an operator's arguments with our retry policy, unless one was given; unchanged on Airflow 3.2.
+
+    Mapped tasks pass None, so an argument that is there need not have been given.
+    """
+    if HAS_RETRY_POLICIES and not arguments.get("retry_policy"):
+        return {**arguments, "retry_policy": ApiRetryPolicy()}
+    return arguments
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """End the task at once on a permanent error where Airflow has no retry policies (3.2)."""
+    try:
+        yield
+    except TfsoHypatosError as error:
+        if error.permanent and not HAS_RETRY_POLICIES:
+            raise AirflowFailException(str(error)) from error
+        raise

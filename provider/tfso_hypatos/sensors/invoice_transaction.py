@@ -1,0 +1,148 @@
+"""Sensor that waits until an invoice is posted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.configuration import conf
+
+from tfso_hypatos import exceptions
+from tfso_hypatos.links.addresses import push_order_addresses
+from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
+from tfso_hypatos.operators.arguments import sales_order_reference
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
+
+# The hook and the flow are imported where they are used, as in the operators.
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RESULT_KEYS = frozenset(
+    {
+        "sales_order_id",
+        "status",
+        "invoice_number",
+        "invoice_date",
+        "due_date",
+        "remittance_reference",
+        "transaction_id",
+    }
+)
+"""What a posted invoice hands on; an event with anything else is not believed."""
+
+
+class InvoiceTransactionSensor(BaseSensorOperator):
+    """Wait until the invoice of a sales order is posted: it then has an ``invoice.transaction.id``.
+
+    Returns ``sales_order_id``, ``status``, ``invoice_number``, ``invoice_date``, ``due_date``,
+    ``remittance_reference`` and ``transaction_id``, the same in poke, reschedule and deferrable mode. A look that
+    fails for a passing reason is repeated at the next interval; ``soft_fail`` skips on time-out only.
+
+    Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (GET /salesorders/{id})
+
+    .. seealso::
+        :ref:`howto/sensor:InvoiceTransactionSensor`
+
+    :param sales_order_id: id of the order, or the result of an earlier task (``sales_order_id=invoice.output``).
+        (templated)
+    :param deferrable: wait in the triggerer, without a worker slot; default from ``[operators] default_deferrable``.
+    :param tfso_conn_id: connection of type ``tfso``. (templated)
+    :raises TransactionNeverPosted: if the order was deleted or set inactive.
+    """
+
+    template_fields: Sequence[str] = ("sales_order_id", "tfso_conn_id")
+    operator_extra_links = (SalesOrderLink(), InvoiceLink())
+    ui_color = "#f3ead9"
+
+    def __init__(
+        self,
+        *,
+        sales_order_id: int | str | Mapping[str, Any],
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        tfso_conn_id: str = "tfso_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**with_retry_policy(kwargs))
+        self.sales_order_id = sales_order_id
+        self.deferrable = deferrable
+        self.tfso_conn_id = tfso_conn_id
+
+    def execute(self, context: Context) -> Any:  # noqa: RET503 - defer() never returns
+        """Wait, on the worker or in the triggerer."""
+        with ending_at_once():
+            if not self.deferrable:
+                return super().execute(context)
+            seen = self.poke(context)
+        if isinstance(seen, PokeReturnValue):
+            return seen.xcom_value
+        from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
+
+        order_id, _ = sales_order_reference(self.sales_order_id)
+        self.defer(
+            trigger=InvoiceTransactionTrigger(order_id, self.tfso_conn_id, float(self.poke_interval)),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+            kwargs={"sales_order_id": order_id},
+        )
+
+    def poke(self, context: Context) -> PokeReturnValue | bool:
+        """Look once."""
+        from tfso_hypatos.flows.results import invoice_result
+        from tfso_hypatos.flows.transaction import look_for_transaction
+        from tfso_hypatos.hooks.tfso import TfsoHook
+
+        order_id, earlier = sales_order_reference(self.sales_order_id)
+        with TfsoHook(self.tfso_conn_id) as hook:
+            push_order_addresses(context, hook.settings, {**earlier, "sales_order_id": order_id})
+            try:
+                order = hook.drive(look_for_transaction(order_id))
+            except exceptions.TfsoHypatosError as error:
+                if error.permanent:
+                    raise
+                self.log.warning("Could not look at sales order %s (%s); looking again later", order_id, error)
+                return False
+        if order is None:
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=invoice_result(order))
+
+    def execute_complete(
+        self,
+        context: Context,  # noqa: ARG002 - Airflow passes it
+        event: Any = None,
+        sales_order_id: int | None = None,
+    ) -> dict[str, Any]:
+        """Go on after the triggerer's event; only an event that says posted, of this order, is a success.
+
+        :raises EventError: on any other event.
+        """
+        with ending_at_once():
+            result = _result_of(event, sales_order_id)
+        self.log.info("The invoice of sales order %s is posted", result["sales_order_id"])
+        return result
+
+
+def _result_of(event: Any, sales_order_id: int | None) -> dict[str, Any]:
+    match event:
+        case {"status": "posted", "result": dict() as result} if result.keys() == RESULT_KEYS:
+            if result["transaction_id"] and result["sales_order_id"] == sales_order_id:
+                return result
+            raise exceptions.EventError(f"the trigger reported another order than {sales_order_id}, or no transaction")
+        case {"status": "error", "kind": str() as kind, "message": str() as message}:
+            raise _error_of(kind, message)
+        case {"status": "error", "message": str() as message}:
+            raise exceptions.EventError(message)
+        case _:
+            raise exceptions.EventError("the trigger sent an event that this sensor does not understand")
+
+
+def _error_of(kind: str, message: str) -> exceptions.TfsoHypatosError:
+    """Return the error that ended the trigger; one that carries more than a text comes as an :class:`EventError`."""
+    error_class = getattr(exceptions, kind, None)
+    if error_class is exceptions.TransactionNeverPosted:
+        return exceptions.TransactionNeverPosted(message)
+    error = exceptions.EventError(f"{kind}: {message}")
+    # The trigger gives up on permanent errors only.
+    error.permanent = error_class is not None
+    return error
