@@ -11,7 +11,10 @@ from tfso_hypatos.models.tfso import Line, SalesOrderCreate
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 _ZERO_IF_LEFT_OUT = frozenset({"quantity", "price", "discountRate"})
-"""What decides the amount: left out of an answer it means zero. Anything else left out was just not shown."""
+"""What decides the amount: left out of an answer it means zero."""
+
+_NAMES_WHAT_IS_SOLD = frozenset({"product", "product.id", "description"})
+"""Left out of an answer it is another line: taking it for ours could remove what a person has added."""
 
 _NOT_COMPARED = frozenset({"product.number", "account.name", "isHidden"})
 """Ignored or rewritten by the server when sent."""
@@ -51,7 +54,7 @@ def plan_lines(wanted: Sequence[Line], present: Sequence[SalesOrderLine]) -> Lin
     """
     lines = sorted(present, key=lambda line: line.id)
     shown = [line.model_dump(by_alias=True) for line in lines]
-    fits = [[not differences(line.to_wire(), have) for have in shown] for line in wanted]
+    fits = [[not differences(want, have) for have in shown] for want in (line.to_wire() for line in wanted)]
     taken_by: dict[int, int] = {}
     for want in range(len(wanted)):
         _assign(want, fits, taken_by, set())
@@ -70,10 +73,15 @@ def plan_lines(wanted: Sequence[Line], present: Sequence[SalesOrderLine]) -> Lin
 
 def _assign(want: int, fits: Sequence[Sequence[bool]], taken_by: dict[int, int], tried: set[int]) -> bool:
     """Give a wanted line one of those present, moving others if need be (an augmenting path)."""
-    for have, fit in enumerate(fits[want]):
-        if fit and have not in tried:
+    fitting = [have for have, fit in enumerate(fits[want]) if fit]
+    free = next((have for have in fitting if have not in taken_by), None)
+    if free is not None:
+        taken_by[free] = want
+        return True
+    for have in fitting:
+        if have not in tried:
             tried.add(have)
-            if have not in taken_by or _assign(taken_by[have], fits, taken_by, tried):
+            if _assign(taken_by[have], fits, taken_by, tried):
                 taken_by[have] = want
                 return True
     return False
@@ -102,8 +110,9 @@ def differences(wanted: Any, present: Any, place: str = "") -> list[str]:
     if place in _NOT_COMPARED:
         return []
     if present is None:
-        zero = place in _ZERO_IF_LEFT_OUT and isinstance(wanted, int | Decimal) and wanted != 0
-        return [place] if zero else []
+        # Anything else was just not shown.
+        not_zero = place in _ZERO_IF_LEFT_OUT and wanted != 0
+        return [place] if not_zero or place in _NAMES_WHAT_IS_SOLD else []
     if isinstance(wanted, Mapping):
         if not isinstance(present, Mapping):
             return [place]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from enum import Enum
 
@@ -34,6 +35,11 @@ def is_known(status: str | None) -> bool:
     return status is None or status in set(Status)
 
 
+@functools.lru_cache(maxsize=10_000)
+def _warn_of_status(order_id: int, status: str | None) -> None:
+    log.warning("Sales order %s has status %r, which this provider does not know; waiting on", order_id, status)
+
+
 def look_for_transaction(order_id: int) -> Flow[SalesOrder | None]:
     """Return the order if its invoice transaction is posted, None while it is waited for.
 
@@ -44,6 +50,8 @@ def look_for_transaction(order_id: int) -> Flow[SalesOrder | None]:
         order = yield from tfso.get_sales_order(order_id)
     except NotFound as error:
         raise TransactionNeverPosted(f"Sales order {order_id} was deleted, so its invoice is never posted") from error
+    if not is_known(order.status):
+        _warn_of_status(order_id, order.status)
     posting = posting_of(order)
     if posting is Posting.NEVER:
         raise TransactionNeverPosted(f"Sales order {order_id} was set inactive, so its invoice is never posted")

@@ -26,9 +26,6 @@ class EnrichSalesOrderOperator(ApiOperator):
 
     Rests on https://hypatos.redocly.app/openapi/enrichment/patchsalesorder
 
-    .. seealso::
-        :ref:`howto/operator:EnrichSalesOrderOperator`
-
     :param external_id: key of the record in Hypatos. (templated)
     :param patch: the patch, with the field names of the API: given members replace, null removes, arrays are replaced
         whole. A dict or JSON text. (templated)

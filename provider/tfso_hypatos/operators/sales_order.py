@@ -43,9 +43,6 @@ class CreateSalesOrderOperator(ApiOperator):
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (POST /salesorders, POST /salesorders/{id}/lines)
 
-    .. seealso::
-        :ref:`howto/operator:CreateSalesOrderOperator`
-
     :param order: the order, with the field names of the API; ``customer.id`` and ``customer.name`` are required.
         A dict or JSON text. (templated)
     :param lines: the lines, at least one; a list of dicts or JSON text. Amounts as numbers or text. (templated)
@@ -133,9 +130,6 @@ class InvoiceSalesOrderOperator(ApiOperator):
     ``remittance_reference`` and ``transaction_id`` (None until the invoice is posted).
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (PATCH /salesorders/{id})
-
-    .. seealso::
-        :ref:`howto/operator:InvoiceSalesOrderOperator`
 
     :param sales_order_id: id of the order, or the result of :class:`CreateSalesOrderOperator`
         (``sales_order_id=create.output``): then the order must still have the lines and the total it was created

@@ -42,9 +42,6 @@ class InvoiceTransactionSensor(BaseSensorOperator):
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (GET /salesorders/{id})
 
-    .. seealso::
-        :ref:`howto/sensor:InvoiceTransactionSensor`
-
     :param sales_order_id: id of the order, or the result of an earlier task (``sales_order_id=invoice.output``).
         (templated)
     :param deferrable: wait in the triggerer, without a worker slot; default from ``[operators] default_deferrable``.
