@@ -204,9 +204,9 @@ class ApiHook(HttpHook):
         self,
         session: requests.Session,
         connection: Any,  # noqa: ARG002 - the base class passes it
-        extra_options: dict[str, Any],
+        extra_options: dict[str, Any] | None,  # None from older versions of the base class
     ) -> requests.Session:
         # The base class makes a header of every extra field that it does not know, secrets included.
-        self.merged_extra = dict(extra_options)
+        self.merged_extra = dict(extra_options or {})
         HttpOptions.read(self.settings).configure(session)
         return session
