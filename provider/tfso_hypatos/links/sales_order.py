@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk.execution_time.xcom import XCom
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -28,6 +27,9 @@ class StoredLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow passes it
         """Return the address, or an empty text if there is none."""
+        # Lazy, for it loads the XCom backend, which the DAG processor has no use for.
+        from airflow.sdk.execution_time.xcom import XCom
+
         try:
             return str(XCom.get_value(ti_key=ti_key, key=self.url_key) or "")
         except Exception:  # noqa: BLE001 - a missing link is no reason to fail a task that succeeded
