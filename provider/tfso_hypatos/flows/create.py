@@ -47,6 +47,7 @@ class _Work:
     setbacks: Setbacks
     known_ids: set[int] = field(default_factory=set)
     created_id: int | None = None
+    without_lines: bool = False
     posted: bool = False
 
 
@@ -103,6 +104,7 @@ def _post(work: _Work) -> Flow[None]:
     else:
         work.created_id = order.id
     if work.created_id is not None:
+        work.without_lines = True
         work.known_ids.add(work.created_id)
         yield from remember(work.created_id)
 
@@ -111,7 +113,8 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
     """Bring the elected order to exactly the wanted lines; None: it is gone, look anew."""
     order_id = elected.order.id
     # A new order of ours has no lines, and nobody but its holder writes any.
-    new = order_id == work.created_id and work.hold.is_mine(elected)
+    new = work.without_lines and order_id == work.created_id and work.hold.is_mine(elected)
+    work.without_lines = False
     sight: Sight = elected
     lines: list[SalesOrderLine] = []
     held = new
