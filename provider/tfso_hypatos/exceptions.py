@@ -85,6 +85,13 @@ class UnexpectedResponse(NoAnswer):
     """The server answered something that is not an answer to this request."""
 
 
+def _revive(kind: type[ApiError], arguments: tuple[object, ...], attributes: dict[str, object]) -> ApiError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
+
+
 class ApiError(TfsoHypatosError):
     """The API refused a request.
 
@@ -115,6 +122,9 @@ class ApiError(TfsoHypatosError):
         self.tracking_id = tracking_id
         self.trace_id = trace_id
         self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revive, (type(self), self.args, self.__dict__)
 
 
 class BadRequest(ApiError):
@@ -159,6 +169,12 @@ class ServerError(ApiError):
 
 class OutcomeUncertain(TfsoHypatosError):
     """A change was sent, no answer came, and looking again did not show it. The next try looks first."""
+
+
+class InvoicingUnconfirmed(OutcomeUncertain):
+    """24SevenOffice accepted to invoice an order and does not show it as invoiced; a retry could invoice it again."""
+
+    permanent = True
 
 
 class OrderBusy(TfsoHypatosError):

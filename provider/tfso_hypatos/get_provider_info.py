@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 _TEXT = {"type": ["string", "null"]}
-_SECONDS = {"type": ["number", "null"], "minimum": 0}
+_SECONDS = {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0}
 _FLAG = {"type": ["boolean", "null"]}
 
 _TFSO = "24SevenOffice"
@@ -76,7 +76,7 @@ def _hypatos_connection() -> dict[str, Any]:
             "region": _field(
                 "Region",
                 "Chooses the API URL when none is given.",
-                {"type": ["string", "null"], "enum": ["eu", "us"]},
+                {"type": ["string", "null"], "enum": ["eu", "us", None]},
                 "eu",
             ),
             "company_id": _field(

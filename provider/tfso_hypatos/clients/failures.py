@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import math
+import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -25,11 +27,19 @@ from tfso_hypatos.exceptions import (
 LONGEST_TEXT = 300
 """Characters of a vendor's own text that an error repeats."""
 
+LONGEST_WAIT = 86400.0
+"""Seconds that are believed to be meant as a wait."""
+
+EPOCH = 1e9
+"""A number of seconds above this is no wait but a point in time."""
+
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationFailed,
     403: PermissionDenied,
     404: NotFound,
+    408: ServerError,
     409: Conflict,
+    425: ServerError,
     429: RateLimited,
 }
 
@@ -140,22 +150,35 @@ def _texts(value: Any) -> list[str]:
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """Return how long the server asks to wait: ``Retry-After`` (seconds or a date), else ``x-ratelimit-reset``."""
-    asked = headers.get("retry-after")
-    if asked is not None:
-        try:
-            return max(0.0, float(asked))
-        except ValueError:
-            return _seconds_until(asked, headers.get("date"))
+    for name in ("retry-after", "x-ratelimit-reset"):
+        text = headers.get(name)
+        wait = None if text is None else _wait(text, headers.get("date"))
+        if wait is not None:
+            return min(max(0.0, wait), LONGEST_WAIT)
+    return None
+
+
+def _wait(text: str, now: str | None) -> float | None:
     try:
-        return max(0.0, float(headers["x-ratelimit-reset"]))
-    except (KeyError, ValueError):
+        wait = float(text)
+    except ValueError:
+        return _seconds_until(text, now)
+    if not math.isfinite(wait):
         return None
+    # Documented as seconds by one vendor and by the other not at all; elsewhere it is often a point in time.
+    return wait - time.time() if wait > EPOCH else wait
 
 
 def _seconds_until(moment: str, now: str | None) -> float | None:
+    until = http_date(moment)
+    since = http_date(now) if now else datetime.datetime.now(datetime.UTC)
+    return (until - since).total_seconds() if until and since else None
+
+
+def http_date(text: str) -> datetime.datetime | None:
+    """Return the point in time that an HTTP header names, or None if it is none."""
     try:
-        until = parsedate_to_datetime(moment)
-        since = parsedate_to_datetime(now) if now else datetime.datetime.now(datetime.UTC)
+        moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    return max(0.0, (until - since).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)

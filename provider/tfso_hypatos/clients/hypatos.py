@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from tfso_hypatos.clients.messages import MERGE_PATCH, Flow, Request, ask
 from tfso_hypatos.models.base import read
-from tfso_hypatos.models.hypatos import EnrichmentPatch, EnrichmentRecord, EnrichmentSalesOrder
+from tfso_hypatos.models.hypatos import EnrichmentPatch, EnrichmentRecord, EnrichmentSalesOrder, InsertedRecord
 
 _RECORDS = "/enrichment/sales-orders"
 
@@ -45,7 +45,7 @@ def insert_sales_order(record: EnrichmentSalesOrder, headers: Mapping[str, str] 
     response = yield from ask(
         Request("POST", _RECORDS, doing, headers=dict(headers or {}), body=record.to_wire(), changes=True)
     )
-    return str(response.value.get("id", "")) if isinstance(response.value, Mapping) else ""
+    return read(InsertedRecord, response.value or {}, doing).id or ""
 
 
 def delete_sales_order(external_id: str) -> Flow[None]:

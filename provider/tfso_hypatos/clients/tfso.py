@@ -8,11 +8,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from requests.utils import parse_header_links
 
+from tfso_hypatos.clients.failures import http_date
 from tfso_hypatos.clients.messages import Flow, Request, ask
 from tfso_hypatos.exceptions import UnexpectedResponse
 from tfso_hypatos.models.base import read
@@ -21,6 +21,10 @@ from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 PAGE_SIZE = 100
 """Orders asked for at once; the maximum is not documented, other lists of the API allow 100."""
+
+
+MOST_IDLE_PAGES = 10
+"""Pages in a row without a new order, after which the list is taken for one without an end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,13 +166,15 @@ def see_sales_orders(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE) -> Fl
     found: dict[int, Sight] = {}
     followed: set[str] = set()
     link: str | None = None
+    idle = 0
     while True:
         page = yield from list_page(filters, limit=limit, link=link)
+        idle = 0 if any(sight.order.id not in found for sight in page.orders) else idle + 1
         found.update((sight.order.id, sight) for sight in page.orders)
         link = page.next_link
         if link is None:
             return list(found.values())
-        if link in followed:
+        if link in followed or idle > MOST_IDLE_PAGES:
             raise UnexpectedResponse("the pages of 24SevenOffice's list of sales orders lead in a circle")
         followed.add(link)
 
@@ -271,7 +277,4 @@ def _next_link(headers: Mapping[str, str]) -> str | None:
 
 
 def _server_time(headers: Mapping[str, str]) -> datetime.datetime | None:
-    try:
-        return parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None
+    return http_date(headers.get("date", ""))

@@ -91,7 +91,9 @@ def _refused(credentials: Credentials, error: ApiError) -> AuthenticationFailed:
     checks = "client id and client secret"
     if credentials.organization is not None:
         checks += f", and that organization {credentials.organization} has connected the application"
-    return AuthenticationFailed(f"{error}. Check {checks}.", status=error.status, trace_id=error.trace_id)
+    return AuthenticationFailed(
+        f"{str(error).rstrip('.')}. Check {checks}.", status=error.status, trace_id=error.trace_id
+    )
 
 
 def _read(response: Response) -> Token:

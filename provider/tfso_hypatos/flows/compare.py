@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ _ZERO_IF_LEFT_OUT = frozenset({"quantity", "price", "discountRate"})
 _NAMES_WHAT_IS_SOLD = frozenset({"product", "product.id", "description"})
 """Left out of an answer it is another line: taking it for ours could remove what a person has added."""
 
-_NOT_COMPARED = frozenset({"product.number", "account.name", "isHidden"})
+_NOT_COMPARED = frozenset({"product.number", "account.name", "isHidden", "type", "dimensions.name"})
 """Ignored or rewritten by the server when sent."""
 
 _STATE = frozenset({"status", "internalMemo"})
@@ -49,37 +50,55 @@ class LinePlan(NamedTuple):
 def plan_lines(wanted: Sequence[Line], present: Sequence[SalesOrderLine]) -> LinePlan:
     """Compare lines as multisets.
 
-    Two equal lines may both be wanted. The lowest ids are kept; what repeats one of ours is surplus, any other line
-    is foreign.
+    Two equal lines may both be wanted. The lowest ids are kept; a line that is the same as one of ours in everything
+    but its id is surplus, any other line is foreign.
     """
     lines = sorted(present, key=lambda line: line.id)
     shown = [line.model_dump(by_alias=True) for line in lines]
-    fits = [[not differences(want, have) for have in shown] for want in (line.to_wire() for line in wanted)]
+    given = [line.to_wire() for line in wanted]
+    fits = _fits(given, shown)
     taken_by: dict[int, int] = {}
     for want in range(len(wanted)):
         _assign(want, fits, taken_by, set())
     matched: list[int | None] = [None] * len(wanted)
     for have, want in taken_by.items():
         matched[want] = lines[have].id
+    ours = {_plain({**shown[have], "id": None}) for have in taken_by}
     left = [have for have in range(len(lines)) if have not in taken_by]
-    ours = [have for have in left if any(row[have] for row in fits)]
+    surplus = [have for have in left if _plain({**shown[have], "id": None}) in ours]
     return LinePlan(
         missing=tuple(line for line, line_id in zip(wanted, matched, strict=True) if line_id is None),
-        surplus=tuple(lines[have].id for have in ours),
-        foreign=tuple(_describe(lines[have], wanted) for have in left if have not in ours),
+        surplus=tuple(lines[have].id for have in surplus),
+        foreign=tuple(_describe(lines[have].id, shown[have], given) for have in left if have not in surplus),
         matched=tuple(matched),
     )
 
 
-def _assign(want: int, fits: Sequence[Sequence[bool]], taken_by: dict[int, int], tried: set[int]) -> bool:
+def _fits(given: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[tuple[int, ...]]:
+    """Return for each wanted line which of those present it may be; compares only those of the same amounts."""
+    by_amount: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
+    fits = []
+    for want in given:
+        names = tuple(sorted(_ZERO_IF_LEFT_OUT & want.keys()))
+        if names not in by_amount:
+            index: dict[tuple[str, ...], list[int]] = {}
+            for have, line in enumerate(shown):
+                index.setdefault(tuple(_plain(line.get(name) or 0) for name in names), []).append(have)
+            by_amount[names] = index
+        alike = by_amount[names].get(tuple(_plain(want[name]) for name in names), [])
+        fits.append(tuple(have for have in alike if not differences(want, shown[have])))
+    return fits
+
+
+def _assign(want: int, fits: Sequence[tuple[int, ...]], taken_by: dict[int, int], tried: set[int]) -> bool:
     """Give a wanted line one of those present, moving others if need be (an augmenting path)."""
-    fitting = [have for have, fit in enumerate(fits[want]) if fit]
-    free = next((have for have in fitting if have not in taken_by), None)
+    free = next((have for have in fits[want] if have not in taken_by), None)
     if free is not None:
         taken_by[free] = want
         return True
-    for have in fitting:
-        if have not in tried:
+    for have in fits[want]:
+        # A line with the same choices as this one has nowhere else to go either.
+        if have not in tried and fits[taken_by[have]] != fits[want]:
             tried.add(have)
             if _assign(taken_by[have], fits, taken_by, tried):
                 taken_by[have] = want
@@ -87,10 +106,11 @@ def _assign(want: int, fits: Sequence[Sequence[bool]], taken_by: dict[int, int],
     return False
 
 
-def _describe(line: SalesOrderLine, wanted: Sequence[Line]) -> str:
-    have = line.model_dump(by_alias=True)
-    nearest = min((differences(want.to_wire(), have) for want in wanted), key=len, default=[])
-    return f"line {line.id} is none of the wanted lines (the nearest differs in {', '.join(nearest) or 'everything'})"
+def _describe(line_id: int, have: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> str:
+    nearest = min((differences(want, have) for want in given), key=len, default=[])
+    if not nearest:
+        return f"line {line_id} is one more than wanted"
+    return f"line {line_id} is none of the wanted lines (the nearest differs in {', '.join(nearest)})"
 
 
 def header_differences(wanted: SalesOrderCreate, present: SalesOrder, *, but: frozenset[str]) -> list[str]:
@@ -107,7 +127,7 @@ def header_differences(wanted: SalesOrderCreate, present: SalesOrder, *, but: fr
 
 def differences(wanted: Any, present: Any, place: str = "") -> list[str]:
     """Return the places at which something present differs from what is wanted; what was not given is not compared."""
-    if place in _NOT_COMPARED:
+    if wanted is None or place in _NOT_COMPARED:
         return []
     if present is None:
         # Anything else was just not shown.
@@ -121,9 +141,9 @@ def differences(wanted: Any, present: Any, place: str = "") -> list[str]:
             found for name, value in wanted.items() for found in differences(value, present.get(name), f"{below}{name}")
         ]
     if isinstance(wanted, list | tuple):
-        same = isinstance(present, list | tuple) and len(present) == len(wanted)
-        same = same and sorted(map(_plain, wanted)) == sorted(map(_plain, present))
-        return [] if same else [place]
+        shown = present if isinstance(present, list | tuple) else ()
+        # 24SevenOffice may add members of its own, such as a dimension that follows from the customer.
+        return [] if all(any(not differences(item, have) for have in shown) for item in wanted) else [place]
     return [] if _plain(wanted) == _plain(present) else [place]
 
 
@@ -133,4 +153,6 @@ def _plain(value: Any) -> str:
         return str(sorted((name, _plain(member)) for name, member in value.items() if member is not None))
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return plain_number(value)
-    return " ".join(str(value).split())
+    if isinstance(value, list | tuple):
+        return str(sorted(map(_plain, value)))
+    return " ".join(html.unescape(str(value)).split())

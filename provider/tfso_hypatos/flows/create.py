@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,11 +15,19 @@ from tfso_hypatos.exceptions import NotFound, OrderBusy, OrderDrift, OutcomeUnce
 from tfso_hypatos.flows.compare import DECISIVE, LinePlan, header_differences, plan_lines
 from tfso_hypatos.flows.hold import Claim, Hold, Setbacks, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, Intent, marker_of
-from tfso_hypatos.flows.look import elect, look, withdraw
-from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
+from tfso_hypatos.flows.look import elect, look, lost_marker, withdraw
+from tfso_hypatos.models.tfso_read import SalesOrder
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 20
 """Looks at most; each further one needs another order to have appeared or vanished meanwhile."""
+
+LOOKS_AT_ONCE = 3
+"""Looks without a pause between them: before the creation, after it, and after a lost election."""
+
+MARGIN = datetime.timedelta(days=1)
+"""How much older than ours an order may be that appears in the list only after it."""
 
 
 class Created(NamedTuple):
@@ -49,6 +59,7 @@ class _Work:
     created_id: int | None = None
     without_lines: bool = False
     posted: bool = False
+    since: datetime.datetime | None = None
 
 
 def find_or_create(intent: Intent, timing: Timing, organization: str, known_ids: Iterable[int] = ()) -> Flow[Created]:
@@ -64,14 +75,16 @@ def find_or_create(intent: Intent, timing: Timing, organization: str, known_ids:
     """
     hold = Hold(intent.marker.holder, organization, timing)
     work = _Work(intent, timing, hold, Setbacks(timing), set(known_ids))
-    for _ in range(ROUNDS):
-        found = yield from look(intent, work.known_ids)
+    for looks in range(ROUNDS):
+        if looks > LOOKS_AT_ONCE:
+            yield from pause(timing.evidence, f"the sales order of {intent.order_key!r} is changing")
+        found = yield from look(intent, work.known_ids, work.since)
         if not found:
             yield from _post(work)
             continue
         elected = yield from elect(found)
         strays = [sight for sight in found if sight.order.id != elected.order.id]
-        if not (yield from withdraw(strays, elected)):
+        if not (yield from withdraw(intent, strays, elected)):
             continue
         created = yield from _complete(work, elected)
         if created is not None:
@@ -103,6 +116,7 @@ def _post(work: _Work) -> Flow[None]:
         work.created_id = mine[0] if mine else None
     else:
         work.created_id = order.id
+        work.since = order.created_at - MARGIN if order.created_at else None
     if work.created_id is not None:
         work.without_lines = True
         work.known_ids.add(work.created_id)
@@ -116,12 +130,13 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
     new = work.without_lines and order_id == work.created_id and work.hold.is_mine(elected)
     work.without_lines = False
     sight: Sight = elected
-    lines: list[SalesOrderLine] = []
+    plan = plan_lines(work.intent.lines, ())
     held = new
     while True:
         if not new:
             try:
                 lines = yield from tfso.list_lines(order_id)
+                plan = plan_lines(work.intent.lines, lines)
                 # Last, so that a change rests on a look at the holder that is as young as can be.
                 sight = yield from tfso.see_sales_order(order_id)
             except NotFound:
@@ -129,8 +144,7 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
         new = False
         if sight.order.is_inactive:
             return None
-        plan = plan_lines(work.intent.lines, lines)
-        _check_drift(work.intent, sight.order, plan)
+        _check_drift(work, sight.order, plan)
         if plan.complete:
             return _result(work, sight, plan)
         if held and work.hold.is_mine(sight):
@@ -151,35 +165,45 @@ def _write_lines(work: _Work, sight: Sight, plan: LinePlan) -> Flow[None]:
             yield from tfso.add_line(order_id, line, not_after)
             work.setbacks.succeeded()
         for line_id in plan.surplus:
+            log.warning("Removing line %s of sales order %s: it repeats another one in everything", line_id, order_id)
             yield from tfso.delete_line(order_id, line_id, not_after)
             work.setbacks.succeeded()
     except TfsoHypatosError as error:
         yield from work.setbacks.weigh(error, f"complete the lines of sales order {order_id}")
 
 
-def _check_drift(intent: Intent, order: SalesOrder, plan: LinePlan) -> None:
+def _check_drift(work: _Work, order: SalesOrder, plan: LinePlan) -> None:
     """Refuse to go on if 24SevenOffice holds something else than was asked for."""
-    marker = marker_of(order)[1]
-    where = f"Sales order {order.id} of {intent.order_key!r}"
+    intent, marker = work.intent, marker_of(order)[1]
     if marker is None or marker.key != intent.marker.key:
+        raise lost_marker(intent, order.id)
+    same = marker.content == intent.marker.content
+    found = _header_drift(intent, order, decisive_only=same) + list(plan.foreign)
+    if not same and not found and plan.complete:
+        log.warning("Sales order %s was created with other content and now holds what was asked for", order.id)
+        return
+    where = f"Sales order {order.id} of {intent.order_key!r}"
+    if not same:
+        found += [f"{place} is not there" for place in _missing_places(intent, plan)]
         raise OrderDrift(
-            f"{where} has lost its marker: somebody edited {intent.marker_field}. Put it back, or clear up."
-        )
-    found = _header_drift(intent, order, decisive_only=marker.content == intent.marker.content) + list(plan.foreign)
-    if marker.content != intent.marker.content:
-        found += [f"a wanted line is not there: {place}" for place in _missing_places(intent, plan)]
-        raise OrderDrift(
-            f"{where} was created with other content than this task was given; nothing was sent. It differs in: "
-            f"{'; '.join(found) or 'details that the API does not show'}. Use another order_key for another order, or "
-            "change the order in 24SevenOffice.",
+            f"{where} was created with other content than this task was given; it was left as it is. It differs in: "
+            f"{'; '.join(found) or 'how often a line stands there'}. Give the task the content it had, or change the "
+            "order in 24SevenOffice to what is wanted now, then clear this task. Another sale needs another order_key.",
             found,
         )
-    if order.is_invoiced and (plan.missing or plan.surplus):
-        found += [f"a wanted line was not billed: {place}" for place in _missing_places(intent, plan)]
+    if order.is_invoiced:
+        found += [f"{place} was not billed" for place in _missing_places(intent, plan)]
         found += [f"line {line_id} was billed twice" for line_id in plan.surplus]
     if found:
-        state = "is invoiced and" if order.is_invoiced else "was edited and"
-        raise OrderDrift(f"{where} {state} differs from what was asked for: {'; '.join(found)}.", found)
+        raise OrderDrift(f"{where} {_state(work, order)}: {'; '.join(found)}.", found)
+
+
+def _state(work: _Work, order: SalesOrder) -> str:
+    if order.is_invoiced:
+        return "is invoiced and differs from what was asked for"
+    if order.id == work.created_id:
+        return "was stored differently from what was sent, and not completed. Look at it in 24SevenOffice"
+    return "differs from what was asked for. Undo the edit in 24SevenOffice and clear this task, or bill it by hand"
 
 
 def _missing_places(intent: Intent, plan: LinePlan) -> list[str]:

@@ -10,7 +10,6 @@ from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import (
-    ConfigurationError,
     Conflict,
     NotFound,
     NotSent,
@@ -24,6 +23,9 @@ from tfso_hypatos.flows.intent import Holder, Marker, key_of, marker_change, mar
 UNKNOWN_CONTENT = "a" * 10
 """Stands for the fingerprint in the marker of an order that this provider did not create."""
 
+MOST_TAKE_OVERS = 5
+"""Attempts to become the holder of one order in one try of a task."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -31,9 +33,11 @@ class Timing:
 
     :param settle: how long after an unclear answer a change may still take effect; must be longer than the server
         is ever late. Everything that follows an unclear answer waits for it.
+    :param shortest_settle: the shortest settle time of those who may work on the same order, if it is another one.
     """
 
     settle: float = 10.0
+    shortest_settle: float | None = None
 
     @property
     def claim(self) -> float:
@@ -43,7 +47,7 @@ class Timing:
     @property
     def evidence(self) -> float:
         """How long a look at the holder is good for: a change sent later could meet the next holder's."""
-        return self.settle / 4
+        return min(self.settle, self.shortest_settle or self.settle) / 4
 
     @property
     def busy(self) -> float:
@@ -79,9 +83,10 @@ class Setbacks:
         if isinstance(error, NotSent):
             self._held_back += 1
             if self._held_back > self.most_held_back:
-                raise ConfigurationError(
+                raise OrderBusy(
                     f"24SevenOffice takes longer to answer than the {self.timing.evidence:.1f} s for which a look at "
-                    f"an order is good, so it cannot safely {what}. Raise settle_seconds."
+                    f"an order is good, so it cannot safely {what}. Retry later, or raise settle_seconds "
+                    "in the connection, for all tasks."
                 ) from error
             return
         self._count += 1
@@ -138,6 +143,8 @@ class Hold:
     _waiting_since: float | None = None
     _still_since: dict[str, float] = field(default_factory=dict)
     _displaced_by: set[Holder] = field(default_factory=set)
+    _take_overs: int = 0
+    _last_refusal: TfsoHypatosError | None = None
 
     def not_after(self, sight: Sight) -> float:
         """Return the monotonic time until which a change may rest on this look at the holder."""
@@ -167,7 +174,12 @@ class Hold:
         if holder.run == self.me.run and holder not in self._displaced_by:
             return True
         modified, now = sight.order.modified_at, sight.server_time
-        if modified is not None and now is not None and (now - modified).total_seconds() >= self.timing.claim:
+        if (
+            holder not in self._displaced_by
+            and modified is not None
+            and now is not None
+            and (now - modified).total_seconds() >= self.timing.claim
+        ):
             return True
         state = f"{sight.order.id}/{holder}/{modified}/{sight.order.status}"
         since = self._still_since.setdefault(state, sight.answered_at)
@@ -185,6 +197,12 @@ class Hold:
 
     def _take_over(self, sight: Sight, marker: Marker | None) -> Flow[Claim]:
         order_id = sight.order.id
+        self._take_overs += 1
+        if self._take_overs > MOST_TAKE_OVERS:
+            raise OrderBusy(
+                f"Sales order {order_id} could not be taken over in {MOST_TAKE_OVERS} attempts: another run keeps "
+                "taking it back, or 24SevenOffice does not store its marker. Retry later."
+            ) from self._last_refusal
         if marker is None:
             marker = Marker(key_of(self.organization, f"#{order_id}"), UNKNOWN_CONTENT, self.me)
         change = marker_change(sight.order, marker.held_by(self.me))
@@ -192,11 +210,10 @@ class Hold:
             yield from tfso.update_sales_order(order_id, change, doing=f"take over sales order {order_id}")
         except NotFound:
             return Claim(Standing.GONE, None)
-        except Conflict:
-            pass
         except TfsoHypatosError as error:
-            if not error.ambiguous:
+            if not (error.ambiguous or isinstance(error, Conflict)):
                 raise
+            self._last_refusal = error
         yield from pause(self.timing.settle, f"took over sales order {order_id}; making sure nobody else did")
         return (yield from self._look_again(order_id))
 

@@ -6,6 +6,8 @@ import base64
 import datetime
 import hashlib
 import re
+import secrets
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -23,7 +25,10 @@ FIELD_LIMITS: Mapping[str, int] = {"internalMemo": 300, "referenceNumber": 50}
 """Characters that each field may hold, the marker included."""
 
 _KEY, _CONTENT, _RUN, _INSTANCE = 16, 10, 6, 6
-_MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/([a-z2-7]{{{_RUN + _INSTANCE}}}[0-9a-f]*)")
+_HOLDER = rf"[a-z2-7]{{{_RUN + _INSTANCE}}}[0-9a-f]*"
+_MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/({_HOLDER})")
+_NO_KEY = frozenset({"", "none", "null", "nan", "undefined"})
+"""What a template renders when there is no order number: all such orders would become one."""
 
 
 def _digest(length: int, *parts: object) -> str:
@@ -37,7 +42,7 @@ class Holder:
     """Who is working on an order: one try of one task instance.
 
     :param run: short hash of dag and run.
-    :param instance: short hash of task and try, with the map index behind it in hexadecimal if there is one.
+    :param instance: short hash that no other process has, with the map index behind it in hexadecimal if there is one.
     """
 
     run: str
@@ -45,15 +50,16 @@ class Holder:
 
     @classmethod
     def of(cls, dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> Holder:
-        """Return the holder that a try of a task instance is."""
+        """Return a new holder for this process, which runs a try of a task instance."""
         mapped = f"{map_index:x}" if map_index >= 0 else ""
-        instance = _digest(_INSTANCE, dag_id, run_id, task_id, map_index, try_number)
+        # Two deployments, or a run deleted and made again, can have the same names: they must not be the same holder.
+        instance = _digest(_INSTANCE, dag_id, run_id, task_id, map_index, try_number, secrets.token_hex(8))
         return cls(_digest(_RUN, dag_id, run_id), instance + mapped)
 
     @classmethod
-    def parse(cls, text: str) -> Holder:
-        """Return the holder that a marker names."""
-        return cls(text[:_RUN], text[_RUN:])
+    def parse(cls, text: str) -> Holder | None:
+        """Return the holder that a text names, or None if it names none."""
+        return cls(text[:_RUN], text[_RUN:]) if re.fullmatch(_HOLDER, text) else None
 
     @property
     def map_index(self) -> int:
@@ -89,7 +95,8 @@ class Marker:
     def in_text(cls, text: str | None) -> Marker | None:
         """Return the marker that a text carries, or None."""
         match = _MARKER.search(text or "")
-        return cls(match[1], match[2], Holder.parse(match[3])) if match else None
+        holder = Holder.parse(match[3]) if match else None
+        return cls(match[1], match[2], holder) if match and holder else None
 
     def put_into(self, text: str | None) -> str:
         """Return the text with this marker in the place of the one it carries, or behind it."""
@@ -127,8 +134,8 @@ def marker_change(order: SalesOrder, marker: Marker) -> dict[str, str]:
 
 
 def key_of(organization: str, order_key: str) -> str:
-    """Return the short hash of a business order's name within an organization."""
-    return _digest(_KEY, organization, order_key)
+    """Return the short hash of a business order's name within an organization; white space around it does not count."""
+    return _digest(_KEY, organization, unicodedata.normalize("NFC", order_key.strip()))
 
 
 def fingerprint(order: SalesOrderCreate, lines: Sequence[Line]) -> str:
@@ -166,6 +173,7 @@ class Intent:
     :param marker: key, content and holder.
     :param marker_field: where the marker stands.
     :param created_from: how far back an earlier order with the same key is looked for.
+    :param any_customer: look for it among the orders of all customers, for the key may have meant another one before.
     """
 
     order_key: str
@@ -174,11 +182,12 @@ class Intent:
     marker: Marker
     marker_field: MarkerField
     created_from: datetime.datetime
+    any_customer: bool = False
 
     @property
-    def customer_id(self) -> int:
-        """The customer that the order is for."""
-        return self.order.customer.id
+    def customer_id(self) -> int | None:
+        """The customer among whose orders an earlier one is looked for, or None for all."""
+        return None if self.any_customer else self.order.customer.id
 
     @classmethod
     def build(
@@ -191,6 +200,7 @@ class Intent:
         holder: Holder,
         created_from: datetime.datetime,
         marker_field: str = "internalMemo",
+        any_customer: bool = False,
     ) -> Intent:
         """Check everything that can be checked without the API, and return the intent.
 
@@ -198,8 +208,8 @@ class Intent:
         """
         found: list[Problem] = []
         checked_order, checked_lines = _check(order, lines, found)
-        if not order_key.strip():
-            found.append(Problem("order_key", "must not be empty"))
+        if order_key.strip().lower() in _NO_KEY:
+            found.append(Problem("order_key", "must not be empty, nor what a template makes of a missing value"))
         if marker_field not in FIELD_LIMITS:
             found.append(Problem("marker_field", f"one of {', '.join(FIELD_LIMITS)}"))
         if found or checked_order is None:
@@ -207,7 +217,7 @@ class Intent:
         field: MarkerField = "referenceNumber" if marker_field == "referenceNumber" else "internalMemo"
         marker = Marker(key_of(organization, order_key), fingerprint(checked_order, checked_lines), holder)
         marked = _with_marker(checked_order, marker, field)
-        return cls(order_key, marked, checked_lines, marker, field, created_from)
+        return cls(order_key, marked, checked_lines, marker, field, created_from, any_customer)
 
 
 def _check(order: object, lines: object, found: list[Problem]) -> tuple[SalesOrderCreate | None, tuple[Line, ...]]:
@@ -233,6 +243,10 @@ def _check(order: object, lines: object, found: list[Problem]) -> tuple[SalesOrd
 def _with_marker(order: SalesOrderCreate, marker: Marker, field: MarkerField) -> SalesOrderCreate:
     name = "internal_memo" if field == "internalMemo" else "reference_number"
     own = getattr(order, name)
+    for place, text in (("internalMemo", order.internal_memo), ("referenceNumber", order.reference_number)):
+        if Marker.in_text(text):
+            rule = "holds the marker of another order (af:...): leave it out"
+            raise InvalidInput([Problem(f"order.{place}", rule)])
     if field == "referenceNumber" and own:
         rule = 'must be left out, because marker_field = "referenceNumber" puts the marker there'
         raise InvalidInput([Problem("order.referenceNumber", rule)])

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import NotFound, OrderDrift, OutcomeUncertain, TfsoHypatosError
+from tfso_hypatos.exceptions import (
+    InvoicingUnconfirmed,
+    NotFound,
+    OrderDrift,
+    OutcomeUncertain,
+    TfsoHypatosError,
+)
 from tfso_hypatos.flows.hold import Hold, Setbacks, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, marker_of
 from tfso_hypatos.flows.look import has_lines
@@ -84,7 +90,8 @@ def invoice(
         sight = yield from _see(task.order_id)
         _check_marker(task, sight.order)
         if sight.order.is_invoiced:
-            _check_gross(task, sight.order)
+            if not sent:
+                _check_gross(task, sight.order)
             return Invoiced((yield from _numbered(sight.order, timing)), invoiced=sent)
         _check_state(sight.order)
         claim = yield from hold.claim(sight)
@@ -127,9 +134,9 @@ def _numbered(order: SalesOrder, timing: Timing) -> Flow[SalesOrder]:
         if looks == LOOKS_FOR_NUMBER:
             if order.is_invoiced:
                 return order
-            raise OutcomeUncertain(
-                f"24SevenOffice accepted to invoice sales order {order.id} but still shows it as {order.status}. Look "
-                "at the order there before you retry this task: a retry invoices what is not shown as invoiced."
+            raise InvoicingUnconfirmed(
+                f"24SevenOffice accepted to invoice sales order {order.id} but still shows it as {order.status}. Do "
+                "not clear this task before the order shows an invoice there: it would be invoiced again."
             )
         looks += 1
         yield from pause(timing.settle / LOOKS_FOR_NUMBER, f"waiting for the invoice number of sales order {order.id}")
@@ -163,7 +170,7 @@ def _check_state(order: SalesOrder) -> None:
             f"Sales order {order.id} has invoice number {order.invoice_number} although its status is {order.status}; "
             "it was not invoiced again. Look at it in 24SevenOffice."
         )
-    if not is_known(order.status):
+    if order.status is None or not is_known(order.status):
         raise OutcomeUncertain(
             f"Sales order {order.id} has status {order.status!r}, which may mean that it is being invoiced; nothing "
             "was sent. Retry this task: it looks first."
@@ -199,7 +206,7 @@ def _check_gross(task: InvoiceOrder, order: SalesOrder) -> None:
 
 def _check_alone(order: SalesOrder) -> Flow[None]:
     """Refuse to invoice an order whose business order has another one that is billed, or that could be."""
-    marker = marker_of(order)[1]
+    field, marker = marker_of(order)
     if marker is None or order.customer is None or order.customer.id is None:
         return
     since = order.created_at - LOOK_BACK if order.created_at else None
@@ -213,6 +220,6 @@ def _check_alone(order: SalesOrder) -> Flow[None]:
             state = f"invoiced as number {twin.invoice_number}" if twin.is_invoiced else "not invoiced"
             raise OrderDrift(
                 f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
-                f"({state}). Nothing was invoiced now. Clear the task that creates the order, or remove one of them in "
-                "24SevenOffice."
+                f"({state}). Nothing was invoiced now. If {twin.id} is a copy made for another sale, remove "
+                f"af:{marker.key}... from its {field}; if it repeats this sale, delete one of them. Then clear this task."
             )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 from collections.abc import Collection, Sequence
 
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import ApiError, Conflict, NotFound, OrderDrift
+from tfso_hypatos.exceptions import ApiError, NotFound, OrderDrift
+from tfso_hypatos.flows.compare import plan_lines
 from tfso_hypatos.flows.intent import Intent, marker_of
-from tfso_hypatos.models.tfso_read import SalesOrder
+from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)
 
 
-def look(intent: Intent, known_ids: Collection[int] = ()) -> Flow[list[Sight]]:
+def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.datetime | None = None) -> Flow[list[Sight]]:
     """Return the orders that carry the intent's key and are not set inactive.
 
     The list is filtered again here, because a server ignores a filter that it does not know; and because the list
@@ -23,15 +25,21 @@ def look(intent: Intent, known_ids: Collection[int] = ()) -> Flow[list[Sight]]:
 
     :param intent: the business order.
     :param known_ids: ids of orders that this task created or remembers; verified like any other.
-    :raises OrderDrift: if all that is left of the business order was set inactive.
+    :param since: look only at orders created since, for older ones were looked at before.
+    :raises OrderDrift: if all that is left of the business order was set inactive, or has lost its marker.
     """
-    filters = tfso.SalesOrderFilter(customer_id=intent.customer_id, created_from=intent.created_from)
+    created_from = intent.created_from if since is None else max(since, intent.created_from)
+    filters = tfso.SalesOrderFilter(customer_id=intent.customer_id, created_from=created_from)
     sights = {sight.order.id: sight for sight in (yield from tfso.see_sales_orders(filters))}
     for order_id in sorted(set(known_ids) - set(sights)):
         try:
             sights[order_id] = yield from tfso.see_sales_order(order_id)
         except NotFound:
             log.info("Sales order %s is no longer there", order_id)
+    known = [sights[order_id].order for order_id in known_ids if order_id in sights]
+    unmarked = [order for order in known if marker_of(order)[1] is None and not order.is_inactive]
+    if unmarked:
+        raise lost_marker(intent, unmarked[0].id)
     carrying = [sight for sight in sights.values() if _carries(sight.order, intent.marker.key)]
     active = [sight for sight in carrying if not sight.order.is_inactive]
     if carrying and not active:
@@ -41,6 +49,14 @@ def look(intent: Intent, known_ids: Collection[int] = ()) -> Flow[list[Sight]]:
             "use another order_key if the business order is meant to be billed after all."
         )
     return active
+
+
+def lost_marker(intent: Intent, order_id: int) -> OrderDrift:
+    """Return the error for an order of ours whose marker somebody has removed."""
+    return OrderDrift(
+        f"Sales order {order_id} of {intent.order_key!r} has lost its marker: somebody edited {intent.marker_field} in "
+        f"24SevenOffice. Put this text back into it, then clear this task: {intent.marker}"
+    )
 
 
 def _carries(order: SalesOrder, key: str) -> bool:
@@ -61,68 +77,84 @@ def elect(sights: Sequence[Sight]) -> Flow[Sight]:
     return min(ranks, key=lambda ranked: ranked[0])[1]
 
 
-def has_lines(order_id: int) -> Flow[bool]:
-    """Say whether an order has lines; one that is gone has none."""
-    try:
-        return bool((yield from tfso.list_lines(order_id)))
-    except NotFound:
-        return False
-
-
-def withdraw(strays: Sequence[Sight], elected: Sight) -> Flow[bool]:
+def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight) -> Flow[bool]:
     """Withdraw the orders that lost the election: delete them, else set them inactive, else report them.
 
-    An order without lines cannot be invoiced, so one that can be neither deleted nor set inactive does no harm.
+    An order without lines cannot be invoiced, so one that can be neither deleted nor set inactive does no harm. One
+    with lines is withdrawn only if it can be nothing but a repetition of ours.
 
+    :param intent: the business order.
     :param strays: the orders that lost.
     :param elected: the one that won.
     :return: False if one of them has changed meanwhile, so that a new election is due.
+    :raises OrderDrift: if one of them may be somebody's copy of ours, made for another sale.
     """
     for stray in strays:
-        order = stray.order
-        if order.is_invoiced:
-            raise OrderDrift(
-                f"Sales orders {elected.order.id} and {order.id} of the same business order are both invoiced. "
-                "Credit one of them in 24SevenOffice."
-            )
+        lines = yield from _lines_of(stray.order.id)
+        if stray.order.is_invoiced or (lines and elected.order.is_invoiced) or plan_lines(intent.lines, lines).foreign:
+            raise _maybe_a_copy(stray.order, elected.order)
         # Whoever created the stray may have been at work on it since the election.
-        if (yield from has_lines(order.id)) and not (yield from has_lines(elected.order.id)):
+        if lines and not (yield from has_lines(elected.order.id)):
             return False
-        if not (yield from _withdraw_one(order.id, elected.order.id)):
+        if not (yield from _withdraw_one(stray.order.id, elected.order.id, has_lines=bool(lines))):
             return False
     return True
 
 
-def _withdraw_one(order_id: int, elected_id: int) -> Flow[bool]:
+def _maybe_a_copy(stray: SalesOrder, elected: SalesOrder) -> OrderDrift:
+    field, marker = marker_of(stray)
+    return OrderDrift(
+        f"Sales orders {elected.id} and {stray.id} carry the marker of the same business order, and {stray.id} "
+        f"{'is invoiced' if stray.is_invoiced else 'has lines of its own'}. If it is a copy made for another sale, "
+        f"remove the text {marker} from its {field}; if it bills the same sale twice, delete or credit one of them. "
+        "Then clear this task."
+    )
+
+
+def _lines_of(order_id: int) -> Flow[list[SalesOrderLine]]:
+    try:
+        return (yield from tfso.list_lines(order_id))
+    except NotFound:
+        return []
+
+
+def has_lines(order_id: int) -> Flow[bool]:
+    """Say whether an order has lines; one that is gone has none."""
+    return bool((yield from _lines_of(order_id)))
+
+
+def _withdraw_one(order_id: int, elected_id: int, *, has_lines: bool) -> Flow[bool]:
     set_inactive = tfso.update_sales_order(
         order_id, {"status": "Inactive"}, doing=f"set sales order {order_id} inactive"
     )
     for attempt, done in ((tfso.delete_sales_order(order_id), "Deleted"), (set_inactive, "Set inactive")):
         try:
             yield from attempt
-        except NotFound:
-            return True
-        except Conflict:
-            if (yield from _is_invoiced(order_id)):
-                return False
         except ApiError as refusal:
             if not refusal.permanent:
                 raise
+            # A 404 may also mean that the API has no such call.
+            order = yield from _see_if_there(order_id)
+            if order is None:
+                return True
+            if order.is_invoiced:
+                return False
             log.warning("%s", refusal)
         else:
             log.warning("%s: sales order %s, which repeats sales order %s", done, order_id, elected_id)
             return True
-    log.error(
-        "Sales order %s repeats sales order %s and could be neither deleted nor set inactive. It has no lines, so it "
-        "cannot be invoiced; remove it in 24SevenOffice.",
-        order_id,
-        elected_id,
+    text = (
+        f"Sales order {order_id} repeats sales order {elected_id} and could be neither deleted nor set inactive. "
+        "Remove it in 24SevenOffice"
     )
+    if has_lines:
+        raise OrderDrift(f"{text}, then clear this task: it has lines, so it could be billed.")
+    log.error("%s. It has no lines, so it cannot be billed.", text)
     return True
 
 
-def _is_invoiced(order_id: int) -> Flow[bool]:
+def _see_if_there(order_id: int) -> Flow[SalesOrder | None]:
     try:
-        return (yield from tfso.get_sales_order(order_id)).is_invoiced
+        return (yield from tfso.get_sales_order(order_id))
     except NotFound:
-        return False
+        return None

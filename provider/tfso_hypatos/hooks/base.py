@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 import requests
 from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from requests.auth import AuthBase
 
@@ -16,7 +17,7 @@ from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.clients.transport import Service, ignore
-from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos.exceptions import ConfigurationError, TfsoHypatosError
 from tfso_hypatos.hooks.http_options import HttpOptions
 from tfso_hypatos.hooks.settings import Settings
 
@@ -30,7 +31,7 @@ TEST_TIMEOUT = 10.0
 
 
 class BearerAuth(AuthBase):
-    """Puts the access token of a hook on a request of ``requests``.
+    """Puts the access token of a hook on a request of ``requests``, if it goes to the API.
 
     :param hook: the hook whose token it is.
     """
@@ -40,7 +41,8 @@ class BearerAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Return the request with the bearer on it."""
-        request.headers["Authorization"] = f"Bearer {self._hook.transport.token().value}"
+        if request.url is not None and request.url.startswith(f"{self._hook.settings.url}/"):
+            request.headers["Authorization"] = f"Bearer {self._hook.transport.token().value}"
         return request
 
 
@@ -58,6 +60,7 @@ class ApiHook(HttpHook):
         self._transport: SyncTransport | None = None
         self._async_transport: AsyncTransport | None = None
         self._hurried = False
+        self._stopped = False
 
     @classmethod
     @abstractmethod
@@ -79,14 +82,20 @@ class ApiHook(HttpHook):
     def settings(self) -> Settings:
         """The connection, read and checked; looked up once."""
         if self._settings is None:
-            connection = self.get_connection(self.http_conn_id)
+            try:
+                connection = self.get_connection(self.http_conn_id)
+            except AirflowNotFoundException as error:
+                raise ConfigurationError(str(error)) from None
             self._settings = self.read_settings(self.http_conn_id, connection, connection.extra_dejson)
         return self._settings
 
     async def asettings(self) -> Settings:
         """Return the connection, read and checked, without blocking the event loop."""
         if self._settings is None:
-            connection = await self.aget_connection(self.http_conn_id)
+            try:
+                connection = await self.aget_connection(self.http_conn_id)
+            except AirflowNotFoundException as error:
+                raise ConfigurationError(str(error)) from None
             # Airflow 3.3 decrypts without blocking; 3.2 has only the blocking way.
             extra = (
                 await connection.aextra_dejson() if hasattr(connection, "aextra_dejson") else connection.extra_dejson
@@ -94,12 +103,33 @@ class ApiHook(HttpHook):
             self._settings = self.read_settings(self.http_conn_id, connection, extra)
         return self._settings
 
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> requests.Session:
+        """Return a session with the connection's proxies, TLS options and keep-alive, which bears the access token.
+
+        The base class would send client id and secret as HTTP Basic, and every extra field that it does not know as a
+        header.
+
+        :param headers: headers of every request of the session.
+        :param extra_options: not used; the connection's options are.
+        """
+        self.base_url = self.settings.url
+        self.merged_extra = dict(extra_options or {})
+        session = self._configure_session_from_mount_adapters(requests.Session())
+        HttpOptions.read(self.settings).configure(session)
+        session.auth = BearerAuth(self)
+        session.headers.update(headers or {})
+        return session
+
     @property
     def transport(self) -> SyncTransport:
         """The driver of flows on ``requests``; made once."""
         if self._transport is None:
             service = self._masked(self.service(self.settings))
             self._transport = SyncTransport(service, self.get_conn())
+            if self._stopped:
+                self._transport.stop()
         return self._transport
 
     async def atransport(self) -> AsyncTransport:
@@ -109,6 +139,8 @@ class ApiHook(HttpHook):
             options = HttpOptions.read(settings)
             service = self._masked(self.service(settings))
             self._async_transport = AsyncTransport(service, options.session(), options.request_options(settings.url))
+            if self._stopped:
+                self._async_transport.stop()
         return self._async_transport
 
     def drive(self, flow: Flow[T], remember: Callable[[int], None] = ignore) -> T:
@@ -130,6 +162,7 @@ class ApiHook(HttpHook):
 
     def stop(self) -> None:
         """Send no further change: the task was killed."""
+        self._stopped = True
         if self._transport is not None:
             self._transport.stop()
         if self._async_transport is not None:
@@ -191,22 +224,8 @@ class ApiHook(HttpHook):
         mask_secret(service.credentials.basic_value)
         return service
 
-    # What follows is what HttpHook.get_conn() calls to set its session up.
-
-    def _set_base_url(self, connection: Any) -> None:  # noqa: ARG002 - the base class passes it
-        self.base_url = self.settings.url
-        self._base_url_initialized = True
-
-    def _extract_auth(self, connection: Any) -> AuthBase:  # noqa: ARG002 - the base class passes it
-        return BearerAuth(self)
-
-    def _configure_session_from_extra(
-        self,
-        session: requests.Session,
-        connection: Any,  # noqa: ARG002 - the base class passes it
-        extra_options: dict[str, Any] | None,  # None from older versions of the base class
-    ) -> requests.Session:
-        # The base class makes a header of every extra field that it does not know, secrets included.
-        self.merged_extra = dict(extra_options or {})
-        HttpOptions.read(self.settings).configure(session)
-        return session
+    def run(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse what the base class offers: it knows no time-out, and repeats and logs what must not be."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has a method for every call of the API; run() would bypass their guards"
+        )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from tfso_hypatos.exceptions import ConfigurationError
+
+_PLACE = re.compile(r"{(\w+)}")
+"""A field of a URL template; nothing of str.format beyond it, for the text comes from a form."""
 
 
 class AirflowConnection(Protocol):
@@ -120,14 +125,13 @@ class Settings:
         :param name: the extra field that holds the template, such as ``https://example.com/{order_id}``.
         :param fields: what may stand between braces.
         """
-        template = self.text(name)
-        if template is None:
+        template = self.extra.get(name)
+        if not isinstance(template, str) or not template:
             return None
-        try:
-            filled = template.format_map({key: value for key, value in fields.items() if value is not None})
-        except (KeyError, IndexError, ValueError, AttributeError):
+        needed = set(_PLACE.findall(template))
+        if any(fields.get(place) is None for place in needed):
             return None
-        return filled
+        return _PLACE.sub(lambda match: quote(str(fields[match[1]]), safe=""), template)
 
 
 def _url(connection: AirflowConnection) -> str | None:

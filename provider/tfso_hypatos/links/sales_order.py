@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperatorLink
 
@@ -15,6 +15,12 @@ INVOICE_URL = "tfso_invoice_url"
 DOCUMENT_URL = "hypatos_document_url"
 
 
+def stored_addresses(task: Any) -> dict[str, str]:
+    """Return the addresses that a task has stored in this process: Airflow asks for each link when the task ends."""
+    addresses: dict[str, str] = task.__dict__.setdefault("_link_addresses", {})
+    return addresses
+
+
 class StoredLink(BaseOperatorLink):
     """A link whose address a task has stored as XCom while it ran; it can never break a task."""
 
@@ -25,8 +31,11 @@ class StoredLink(BaseOperatorLink):
         """The XCom that holds the address, so that the link works while the task still runs."""
         return self.url_key
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow passes it
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or an empty text if there is none."""
+        addresses = stored_addresses(operator)
+        if addresses:
+            return addresses.get(self.url_key, "")
         # Lazy, for it loads the XCom backend, which the DAG processor has no use for.
         from airflow.sdk.execution_time.xcom import XCom
 

@@ -7,15 +7,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-BUSINESS_ZONE = ZoneInfo("Europe/Oslo")
-"""The zone whose calendar dates invoices bear."""
+MARGIN = datetime.timedelta(days=1)
+"""How much earlier than the DAG run its orders are looked for, in case the clocks differ."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,15 @@ def given(value: Any) -> bool:
     return value is not None and value != ""
 
 
-def now() -> datetime.datetime:
-    """Return the time."""
-    return datetime.datetime.now(datetime.UTC)
+def created_from(context: Context, look_back: datetime.timedelta, *, own_key: bool) -> datetime.datetime:
+    """Return how far back an earlier order is looked for: not later than the DAG run, which may be cleared much later.
+
+    :param context: of the running task.
+    :param look_back: how far at least, if the caller named the order; a name made of the run is no older than the run.
+    :param own_key: whether the caller named the order.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    started = getattr(context.get("dag_run"), "run_after", None)
+    if not isinstance(started, datetime.datetime):
+        return now - look_back
+    return min(started - MARGIN, now - look_back) if own_key else started - MARGIN

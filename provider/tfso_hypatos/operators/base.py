@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
 
@@ -16,18 +16,30 @@ if TYPE_CHECKING:
     from tfso_hypatos.hooks.base import ApiHook
 
 
+HookT = TypeVar("HookT", bound="ApiHook")
+
+
 class ApiOperator(BaseOperator):
     """Permanent errors end the task, and a kill stops it before its next change."""
 
     _hook: ApiHook | None = None
+    _killed = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**with_retry_policy(kwargs))
 
     def on_kill(self) -> None:
         """Send no further change."""
+        self._killed = True
         if self._hook is not None:
             self._hook.stop()
+
+    def _stoppable(self, hook: HookT) -> HookT:
+        """Return a hook that a kill stops, even one that came before there was a hook."""
+        self._hook = hook
+        if self._killed:
+            hook.stop()
+        return hook
 
 
 def holder_of(context: Context, task_id: str) -> Holder:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.links.addresses import push_document_address, push_order_addresses
-from tfso_hypatos.links.sales_order import HypatosDocumentLink, SalesOrderLink
+from tfso_hypatos.links.sales_order import HypatosDocumentLink, InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import given, sales_order_reference, structured
 from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.retry import ending_at_once
@@ -47,7 +47,7 @@ class EnrichSalesOrderOperator(ApiOperator):
         "tfso_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"patch": "json"}
-    operator_extra_links = (SalesOrderLink(), HypatosDocumentLink())
+    operator_extra_links = (SalesOrderLink(), InvoiceLink(), HypatosDocumentLink())
     ui_color = "#e5e6f5"
 
     def __init__(
@@ -73,8 +73,7 @@ class EnrichSalesOrderOperator(ApiOperator):
         """Write the patch."""
         from tfso_hypatos.hooks.hypatos import HypatosHook
 
-        with ending_at_once(), HypatosHook(self.hypatos_conn_id) as hook:
-            self._hook = hook
+        with ending_at_once(), self._stoppable(HypatosHook(self.hypatos_conn_id)) as hook:
             return self._enrich(context, hook)
 
     def _enrich(self, context: Context, hook: HypatosHook) -> dict[str, Any]:
@@ -82,6 +81,10 @@ class EnrichSalesOrderOperator(ApiOperator):
         from tfso_hypatos.models.base import validate
         from tfso_hypatos.models.hypatos import EnrichmentPatch
 
+        if not given(self.external_id) or str(self.external_id) == "None":
+            raise InvalidInput(
+                [Problem("external_id", "must not be empty, nor what a template makes of a missing value")]
+            )
         external_id = str(self.external_id)
         on_missing = next((choice for choice in ON_MISSING if choice == self.on_missing), None)
         if on_missing is None:

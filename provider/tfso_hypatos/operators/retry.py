@@ -48,9 +48,11 @@ class ApiRetryPolicy(RetryPolicy):
 def with_retry_policy(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return an operator's arguments with our retry policy, unless one was given; unchanged on Airflow 3.2.
 
-    Mapped tasks pass None, so an argument that is there need not have been given.
+    Mapped tasks pass None, so an argument that is there need not have been given; and the DAG's default arguments are
+    filled in only after this.
     """
-    if HAS_RETRY_POLICIES and not arguments.get("retry_policy"):
+    defaults = arguments.get("default_args") or {}
+    if HAS_RETRY_POLICIES and not arguments.get("retry_policy") and not defaults.get("retry_policy"):
         return {**arguments, "retry_policy": ApiRetryPolicy()}
     return arguments
 

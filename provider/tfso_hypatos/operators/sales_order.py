@@ -11,8 +11,8 @@ from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import (
     TaskIdentity,
+    created_from,
     given,
-    now,
     order_key_of,
     sales_order_reference,
     structured,
@@ -39,7 +39,8 @@ class CreateSalesOrderOperator(ApiOperator):
 
     Looks before it creates, adopts what an earlier try or run has created, and completes missing lines. Returns
     ``order_key``, ``sales_order_id``, ``status``, ``created`` (False: adopted), ``line_ids``, ``net_amount``,
-    ``tax_amount`` and ``gross_amount`` (amounts as text).
+    ``tax_amount`` and ``gross_amount`` (amounts as text), and ``holder`` if the order names this task as its holder:
+    the invoice task of the same run goes on under it.
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (POST /salesorders, POST /salesorders/{id}/lines)
 
@@ -53,7 +54,8 @@ class CreateSalesOrderOperator(ApiOperator):
         your own memo) or ``referenceNumber`` (50 characters, printed on the invoice).
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
         connection, else 10.
-    :param look_back_days: how many days back an earlier order with the same key is looked for.
+    :param look_back_days: how many days back an earlier order with the same key is looked for; further if the DAG run
+        is older.
     :param tfso_conn_id: connection of type ``tfso``. (templated)
     :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
     :raises OrderDrift: if 24SevenOffice holds something else under the same key.
@@ -90,8 +92,7 @@ class CreateSalesOrderOperator(ApiOperator):
         """Find or create the order."""
         from tfso_hypatos.hooks.tfso import TfsoHook
 
-        with ending_at_once(), TfsoHook(self.tfso_conn_id) as hook:
-            self._hook = hook
+        with ending_at_once(), self._stoppable(TfsoHook(self.tfso_conn_id)) as hook:
             return self._create(context, hook)
 
     def _create(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
@@ -101,14 +102,17 @@ class CreateSalesOrderOperator(ApiOperator):
         from tfso_hypatos.operators.memory import Memory
 
         order_key = order_key_of(self.order_key, context)
+        look_back = timedelta(days=self.look_back_days)
         intent = Intent.build(
             organization=hook.organization,
             order_key=order_key,
             order=structured(self.order, "order"),
             lines=structured(self.lines, "lines"),
             holder=holder_of(context, self.task_id),
-            created_from=now() - timedelta(days=self.look_back_days),
+            created_from=created_from(context, look_back, own_key=self.order_key is not None),
             marker_field=self.marker_field,
+            # A mapped list may come in another order next time; a place in it, and so its key, then has another customer.
+            any_customer=self.order_key is None,
         )
         memory = Memory(context, intent.marker.key)
         flow = find_or_create(intent, hook.timing(self.settle_seconds), hook.organization, memory.order_ids())
@@ -194,8 +198,7 @@ class InvoiceSalesOrderOperator(ApiOperator):
         """Invoice the order unless it is invoiced."""
         from tfso_hypatos.hooks.tfso import TfsoHook
 
-        with ending_at_once(), TfsoHook(self.tfso_conn_id) as hook:
-            self._hook = hook
+        with ending_at_once(), self._stoppable(TfsoHook(self.tfso_conn_id)) as hook:
             return self._invoice(context, hook)
 
     def _invoice(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
@@ -234,7 +237,7 @@ class InvoiceSalesOrderOperator(ApiOperator):
             key=key_of(organization, str(order_key)) if given(order_key) else None,
             expected_gross=amount(expected, "expected_gross_amount") if given(expected) else None,
             created_gross=amount(created_gross, "sales_order_id.gross_amount") if given(created_gross) else None,
-            expected_line_ids=earlier.get("line_ids"),
+            expected_line_ids=_line_ids(earlier.get("line_ids")),
         )
 
     def _details(self) -> InvoiceDetails | None:
@@ -276,5 +279,21 @@ class InvoiceSalesOrderOperator(ApiOperator):
         if me is None or me.try_number != 1 or not isinstance(earlier.get("holder"), str) or dag is None:
             return None
         holder = Holder.parse(earlier["holder"])
-        rivals = [task for task in dag.tasks if task.task_type == self.task_type]
-        return holder if len(rivals) == 1 and holder.map_index == me.map_index else None
+        mine = holder_of(context, self.task_id)
+        if holder is None or (holder.run, holder.map_index) != (mine.run, mine.map_index):
+            return None
+        return holder if sum(_invoices(task) for task in dag.tasks) == 1 else None
+
+
+def _line_ids(value: object) -> Sequence[int] | None:
+    if value is None or (isinstance(value, list | tuple) and all(isinstance(line_id, int) for line_id in value)):
+        return value
+    raise InvalidInput(
+        [Problem("sales_order_id.line_ids", "a list of line ids is needed, as the create task returns it")]
+    )
+
+
+def _invoices(task: object) -> bool:
+    """Say whether a task of the DAG, mapped or not, is one that invoices."""
+    kind = getattr(task, "operator_class", type(task))
+    return isinstance(kind, type) and issubclass(kind, InvoiceSalesOrderOperator)

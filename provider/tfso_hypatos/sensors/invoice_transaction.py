@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSkipException
 
 from tfso_hypatos import exceptions
 from tfso_hypatos.links.addresses import push_order_addresses
-from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
+from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink, stored_addresses
 from tfso_hypatos.operators.arguments import sales_order_reference
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
@@ -19,18 +21,18 @@ from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-RESULT_KEYS = frozenset(
-    {
-        "sales_order_id",
-        "status",
-        "invoice_number",
-        "invoice_date",
-        "due_date",
-        "remittance_reference",
-        "transaction_id",
-    }
+    from tfso_hypatos.hooks.tfso import TfsoHook
+
+RESULT_KEYS = (
+    "sales_order_id",
+    "status",
+    "invoice_number",
+    "invoice_date",
+    "due_date",
+    "remittance_reference",
+    "transaction_id",
 )
-"""What a posted invoice hands on; an event with anything else is not believed."""
+"""What a posted invoice hands on; an event with less is not believed."""
 
 
 class InvoiceTransactionSensor(BaseSensorOperator):
@@ -52,6 +54,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("sales_order_id", "tfso_conn_id")
     operator_extra_links = (SalesOrderLink(), InvoiceLink())
     ui_color = "#f3ead9"
+    _hook: TfsoHook | None = None
 
     def __init__(
         self,
@@ -66,14 +69,30 @@ class InvoiceTransactionSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.tfso_conn_id = tfso_conn_id
 
-    def execute(self, context: Context) -> Any:  # noqa: RET503 - defer() never returns
+    def execute(self, context: Context) -> Any:
         """Wait, on the worker or in the triggerer."""
-        with ending_at_once():
+        with ending_at_once(), self._opened_hook():
             if not self.deferrable:
                 return super().execute(context)
-            seen = self.poke(context)
+            seen = self._first_look(context)
         if isinstance(seen, PokeReturnValue):
             return seen.xcom_value
+        return self._defer()
+
+    def _first_look(self, context: Context) -> PokeReturnValue | bool:
+        """Look once before deferring, and treat a failure as the base class does between its pokes."""
+        try:
+            return self.poke(context)
+        except exceptions.TfsoHypatosError as error:
+            if self.silent_fail:
+                self.log.exception("Sensor poke failed")
+                return False
+            raise self._as_the_sensor_says(error) from error
+
+    def _as_the_sensor_says(self, error: exceptions.TfsoHypatosError) -> Exception:
+        return AirflowSkipException("Skipping due to never_fail is set to True.") if self.never_fail else error
+
+    def _defer(self) -> NoReturn:
         from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 
         order_id, _ = sales_order_reference(self.sales_order_id)
@@ -84,15 +103,30 @@ class InvoiceTransactionSensor(BaseSensorOperator):
             kwargs={"sales_order_id": order_id},
         )
 
+    @contextmanager
+    def _opened_hook(self) -> Iterator[TfsoHook]:
+        """Keep one hook, with one connection look-up and one session, for all the pokes of an execution."""
+        from tfso_hypatos.hooks.tfso import TfsoHook
+
+        if self._hook is not None:
+            yield self._hook
+            return
+        with TfsoHook(self.tfso_conn_id) as hook:
+            self._hook = hook
+            try:
+                yield hook
+            finally:
+                self._hook = None
+
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once."""
         from tfso_hypatos.flows.results import invoice_result
         from tfso_hypatos.flows.transaction import look_for_transaction
-        from tfso_hypatos.hooks.tfso import TfsoHook
 
         order_id, earlier = sales_order_reference(self.sales_order_id)
-        with TfsoHook(self.tfso_conn_id) as hook:
-            push_order_addresses(context, hook.settings, {**earlier, "sales_order_id": order_id})
+        with self._opened_hook() as hook:
+            if not stored_addresses(self):
+                push_order_addresses(context, hook.settings, {**earlier, "sales_order_id": order_id})
             try:
                 order = hook.drive(look_for_transaction(order_id))
             except exceptions.TfsoHypatosError as error:
@@ -100,31 +134,40 @@ class InvoiceTransactionSensor(BaseSensorOperator):
                     raise
                 self.log.warning("Could not look at sales order %s (%s); looking again later", order_id, error)
                 return False
-        if order is None:
-            return False
-        return PokeReturnValue(is_done=True, xcom_value=invoice_result(order))
+            if order is None:
+                return False
+            result = invoice_result(order)
+            push_order_addresses(context, hook.settings, result)
+        return PokeReturnValue(is_done=True, xcom_value=result)
+
+    def resume_execution(self, *arguments: Any, **keywords: Any) -> Any:
+        """Go on after the trigger; outside of it, for the base class skips on some of Airflow's own exceptions."""
+        with ending_at_once():
+            return super().resume_execution(*arguments, **keywords)
 
     def execute_complete(
-        self,
-        context: Context,  # noqa: ARG002 - Airflow passes it
-        event: Any = None,
-        sales_order_id: int | None = None,
+        self, context: Context, event: Any = None, sales_order_id: int | None = None
     ) -> dict[str, Any]:
         """Go on after the triggerer's event; only an event that says posted, of this order, is a success.
 
         :raises EventError: on any other event.
         """
-        with ending_at_once():
+        try:
             result = _result_of(event, sales_order_id)
+        except exceptions.TfsoHypatosError as error:
+            raise self._as_the_sensor_says(error) from error
+        with self._opened_hook() as hook:
+            push_order_addresses(context, hook.settings, result)
         self.log.info("The invoice of sales order %s is posted", result["sales_order_id"])
         return result
 
 
 def _result_of(event: Any, sales_order_id: int | None) -> dict[str, Any]:
     match event:
-        case {"status": "posted", "result": dict() as result} if result.keys() == RESULT_KEYS:
+        case {"status": "posted", "result": dict() as result} if result.keys() >= set(RESULT_KEYS):
             if result["transaction_id"] and result["sales_order_id"] == sales_order_id:
-                return result
+                # A later version's trigger may tell more.
+                return {key: result[key] for key in RESULT_KEYS}
             raise exceptions.EventError(f"the trigger reported another order than {sales_order_id}, or no transaction")
         case {"status": "error", "kind": str() as kind, "message": str() as message}:
             raise _error_of(kind, message)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+if TYPE_CHECKING:
+    from tfso_hypatos.hooks.tfso import TfsoHook
+
 log = logging.getLogger(__name__)
+
+SHORTEST_INTERVAL = 1.0
+"""Seconds between two looks at least, whatever the sensor was given."""
 
 LONGEST_BACK_OFF = 600.0
 """Seconds between two looks at most, however often they have failed."""
@@ -48,15 +54,18 @@ class InvoiceTransactionTrigger(BaseTrigger):
         from tfso_hypatos.exceptions import TfsoHypatosError
         from tfso_hypatos.hooks.tfso import TfsoHook
 
-        async with TfsoHook(self.tfso_conn_id) as hook:
-            try:
-                result = await self._wait(hook)
-            except TfsoHypatosError as error:
-                yield _event({"status": "error", "kind": type(error).__name__, "message": str(error)})
-            else:
-                yield _event({"status": "posted", "result": result})
+        try:
+            async with TfsoHook(self.tfso_conn_id) as hook:
+                event = {"status": "posted", "result": await self._wait(hook)}
+        except TfsoHypatosError as error:
+            event = {"status": "error", "kind": type(error).__name__, "message": str(error)}
+        except Exception as error:
+            # An exception that left this method would be taken for a time-out under soft_fail.
+            log.exception("The trigger failed")
+            event = {"status": "error", "kind": type(error).__name__, "message": "see the triggerer's log"}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow left it untyped
 
-    async def _wait(self, hook: Any) -> dict[str, Any]:
+    async def _wait(self, hook: TfsoHook) -> dict[str, Any]:
         from tfso_hypatos.exceptions import TfsoHypatosError
         from tfso_hypatos.flows.results import invoice_result
         from tfso_hypatos.flows.transaction import look_for_transaction
@@ -76,9 +85,6 @@ class InvoiceTransactionTrigger(BaseTrigger):
                 failures = 0
                 if order is not None:
                     return invoice_result(order)
-            back_off = min(self.poke_interval * 2 ** min(failures, 10), max(LONGEST_BACK_OFF, self.poke_interval))
-            await asyncio.sleep(max(back_off, asked))
-
-
-def _event(payload: dict[str, Any]) -> TriggerEvent:
-    return TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow left it untyped
+            interval = max(self.poke_interval, SHORTEST_INTERVAL)
+            longest = max(interval, LONGEST_BACK_OFF)
+            await asyncio.sleep(min(max(interval * 2 ** min(failures, 10), asked), longest))
