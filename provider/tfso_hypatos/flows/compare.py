@@ -132,7 +132,8 @@ def differences(wanted: Any, present: Any, place: str = "") -> list[str]:
     if present is None:
         # Anything else was just not shown.
         not_zero = place in _ZERO_IF_LEFT_OUT and wanted != 0
-        return [place] if not_zero or place in _NAMES_WHAT_IS_SOLD else []
+        named = place in _NAMES_WHAT_IS_SOLD and not (isinstance(wanted, Mapping) and "id" not in wanted)
+        return [place] if not_zero or named else []
     if isinstance(wanted, Mapping):
         if not isinstance(present, Mapping):
             return [place]

@@ -144,6 +144,9 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
         new = False
         if sight.order.is_inactive:
             return None
+        if sight.order.is_invoiced and not plan.complete:
+            # Another run may have completed and invoiced it since the lines were read; now they no longer change.
+            plan = plan_lines(work.intent.lines, (yield from tfso.list_lines(order_id)))
         _check_drift(work, sight.order, plan)
         if plan.complete:
             return _result(work, sight, plan)

@@ -31,8 +31,8 @@ MOST_TAKE_OVERS = 5
 class Timing:
     """The waits of the protocol, in seconds.
 
-    :param settle: how long after an unclear answer a change may still take effect; must be longer than the server
-        is ever late. Everything that follows an unclear answer waits for it.
+    :param settle: how long after it was sent a change may still take effect, with or without an answer, and a third
+        of that on top. Everything that follows an unclear answer or a take-over waits for it.
     :param shortest_settle: the shortest settle time of those who may work on the same order, if it is another one.
     """
 
@@ -206,15 +206,20 @@ class Hold:
         if marker is None:
             marker = Marker(key_of(self.organization, f"#{order_id}"), UNKNOWN_CONTENT, self.me)
         change = marker_change(sight.order, marker.held_by(self.me))
+        seconds = self.timing.settle
+        doing = f"take over sales order {order_id}"
         try:
-            yield from tfso.update_sales_order(order_id, change, doing=f"take over sales order {order_id}")
+            # Not repeated by the driver: of two, the earlier could take effect last.
+            yield from tfso.update_sales_order(order_id, change, doing=doing, repeatable=False)
         except NotFound:
             return Claim(Standing.GONE, None)
         except TfsoHypatosError as error:
             if not (error.ambiguous or isinstance(error, Conflict)):
                 raise
             self._last_refusal = error
-        yield from pause(self.timing.settle, f"took over sales order {order_id}; making sure nobody else did")
+            # Until it has taken effect, and until whoever it displaced has finished.
+            seconds *= 2
+        yield from pause(seconds, f"took over sales order {order_id}; making sure nobody else did")
         return (yield from self._look_again(order_id))
 
     def _look_again(self, order_id: int) -> Flow[Claim]:

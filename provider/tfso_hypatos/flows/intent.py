@@ -25,6 +25,8 @@ FIELD_LIMITS: Mapping[str, int] = {"internalMemo": 300, "referenceNumber": 50}
 """Characters that each field may hold, the marker included."""
 
 _KEY, _CONTENT, _RUN, _INSTANCE = 16, 10, 6, 6
+_MAP_INDEX = 5
+"""Hexadecimal digits of a map index: any run must have room to take an order over, whatever its map index."""
 _HOLDER = rf"[a-z2-7]{{{_RUN + _INSTANCE}}}[0-9a-f]*"
 _MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/({_HOLDER})")
 _NO_KEY = frozenset({"", "none", "null", "nan", "undefined"})
@@ -251,8 +253,9 @@ def _with_marker(order: SalesOrderCreate, marker: Marker, field: MarkerField) ->
         rule = 'must be left out, because marker_field = "referenceNumber" puts the marker there'
         raise InvalidInput([Problem("order.referenceNumber", rule)])
     text = marker.put_into(own)
-    if len(text) > FIELD_LIMITS[field]:
-        room = FIELD_LIMITS[field] - len(str(marker)) - 1
-        rule = f"at most {room} characters, because the marker of {len(str(marker))} characters is put behind it"
+    longest = len(str(marker.held_by(Holder("", "")))) + _RUN + _INSTANCE + _MAP_INDEX
+    if len(text) - len(str(marker)) + longest > FIELD_LIMITS[field]:
+        room = FIELD_LIMITS[field] - longest - 1
+        rule = f"at most {room} characters, because the marker of up to {longest} characters is put behind it"
         raise InvalidInput([Problem(f"order.{field}", rule)])
     return order.model_copy(update={name: text})

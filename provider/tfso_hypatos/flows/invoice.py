@@ -85,6 +85,7 @@ def invoice(
     hold = Hold(me, organization, timing, as_mine=created_by)
     setbacks = Setbacks(timing)
     sent = False
+    matured = False
     checked: SalesOrder | None = None
     while True:
         sight = yield from _see(task.order_id)
@@ -98,6 +99,11 @@ def invoice(
         if claim.standing is not Standing.MINE or claim.sight is None:
             continue
         order = claim.sight.order
+        young = 0.0 if matured else _too_young(claim.sight, timing)
+        matured = True
+        if young > 0:
+            yield from pause(young, f"until the list shows whether sales order {order.id} has a twin")
+            continue
         if checked is None or not _unchanged(checked, order):
             yield from _check_content(task, order)
             yield from _check_alone(order)
@@ -142,6 +148,17 @@ def _numbered(order: SalesOrder, timing: Timing) -> Flow[SalesOrder]:
         yield from pause(timing.settle / LOOKS_FOR_NUMBER, f"waiting for the invoice number of sales order {order.id}")
         order = (yield from _see(order.id)).order
     return order
+
+
+def _too_young(sight: Sight, timing: Timing) -> float:
+    """Return the seconds until an order is a settle time old: a twin created just before it may show only then.
+
+    It has been there since it was seen, so waiting a settle time is enough whatever the clocks say.
+    """
+    created, now = sight.order.created_at, sight.server_time
+    if created is None or now is None or marker_of(sight.order)[1] is None:
+        return 0.0
+    return min(timing.settle, timing.settle - (now - created).total_seconds())
 
 
 def _unchanged(before: SalesOrder, now: SalesOrder) -> bool:
@@ -220,6 +237,6 @@ def _check_alone(order: SalesOrder) -> Flow[None]:
             state = f"invoiced as number {twin.invoice_number}" if twin.is_invoiced else "not invoiced"
             raise OrderDrift(
                 f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
-                f"({state}). Nothing was invoiced now. If {twin.id} is a copy made for another sale, remove "
-                f"af:{marker.key}... from its {field}; if it repeats this sale, delete one of them. Then clear this task."
+                f"({state}). Nothing was invoiced now. If {twin.id} is a copy made for another sale, "
+                f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear this task."
             )
