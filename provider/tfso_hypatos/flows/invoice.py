@@ -237,6 +237,6 @@ def _check_alone(order: SalesOrder) -> Flow[None]:
             state = f"invoiced as number {twin.invoice_number}" if twin.is_invoiced else "not invoiced"
             raise OrderDrift(
                 f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
-                f"({state}). Nothing was invoiced now. If {twin.id} is a copy made for another sale, "
-                f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear this task."
+                f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, "
+                f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear the task."
             )
