@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tfso_hypatos.get_provider_info import get_provider_info
 
 ROOT = Path(__file__).parent.parent

@@ -57,7 +57,7 @@ def _tfso_connection() -> dict[str, Any]:
                 _TEXT,
             ),
             "proxy": _field("Proxy", "URL of an HTTP proxy.", _TEXT),
-            "verify": _field("Verify TLS", "Check the server's certificate. Left empty: yes.", _FLAG),
+            "verify": _field("Verify TLS", "Check the server's certificate.", _FLAG, default=True),
         },
     }
 
@@ -87,7 +87,7 @@ def _hypatos_connection() -> dict[str, Any]:
                 "Document link", "Address of a document for people, with {document_id} and {external_id}.", _TEXT
             ),
             "proxy": _field("Proxy", "URL of an HTTP proxy.", _TEXT),
-            "verify": _field("Verify TLS", "Check the server's certificate. Left empty: yes.", _FLAG),
+            "verify": _field("Verify TLS", "Check the server's certificate.", _FLAG, default=True),
         },
     }
 

@@ -112,13 +112,24 @@ class AsyncTransport(Transport):
         timeout = aiohttp.ClientTimeout(
             total=self.service.timeout, connect=None, sock_connect=min(CONNECT_TIMEOUT, self.service.timeout)
         )
+        headers = self._headers(request, token)
+        authorization = headers.pop("Authorization", None)
+
+        async def authorize(prepared: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+            # Last, so that a netrc entry for the host cannot take the place of the bearer.
+            prepared.headers.pop("Authorization", None)
+            if authorization is not None:
+                prepared.headers["Authorization"] = authorization
+            return await send(prepared)
+
         sent_at = time.monotonic()
         try:
             async with self.session.request(
                 request.method,
                 url,
                 params=dict(request.query) or None,
-                headers=self._headers(request, token),
+                headers=headers,
+                middlewares=(authorize,),
                 data=self._body(request),
                 timeout=timeout,
                 allow_redirects=False,

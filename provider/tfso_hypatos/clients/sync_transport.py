@@ -140,5 +140,7 @@ class SyncTransport(Transport):
     def _environment(self, url: str) -> Mapping[str, Any]:
         host = urlsplit(url).netloc
         if host not in self._settings:
-            self._settings[host] = self.session.merge_environment_settings(url, {}, None, None, None)
+            # Named, so that what the connection says wins over the environment.
+            proxies, verify = dict(self.session.proxies), self.session.verify
+            self._settings[host] = self.session.merge_environment_settings(url, proxies, None, verify, None)
         return self._settings[host]

@@ -137,6 +137,8 @@ def list_page(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE, link: str | 
     doing = "list sales orders"
     if link is None:
         request = Request("GET", "/salesorders", doing, query={"limit": str(limit), **filters.query()})
+    elif link.startswith("?"):
+        request = Request("GET", f"/salesorders{link}", doing)
     else:
         request = Request("GET", link, doing, is_link=True)
     response = yield from ask(request)

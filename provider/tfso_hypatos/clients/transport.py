@@ -62,14 +62,22 @@ class Service:
         if not request.is_link:
             return self.base_url + request.path
         url = urljoin(self.base_url + "/", request.path)
-        here, there = urlsplit(self.base_url), urlsplit(url)
-        if (here.scheme, here.hostname, here.port) != (there.scheme, there.hostname, there.port):
-            raise UnexpectedResponse(f"{self.name} gave a link to another host ({there.hostname}); it was not followed")
+        if _origin(self.base_url) != _origin(url):
+            raise UnexpectedResponse(f"{self.name} gave a link to another host; it was not followed")
         return url
 
     def is_token_request(self, request: Request) -> bool:
         """Say whether a request fetches a token, and so carries none."""
         return request.path == self.credentials.token_url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname, port
 
 
 class Transport:
@@ -105,19 +113,22 @@ class Transport:
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, sent_at: float
     ) -> Response:
         """Return the answer, or raise the error that it stands for."""
-        lowered = {name.lower(): value for name, value in headers.items()}
+        lowered: dict[str, str] = {}
+        for name, value in headers.items():
+            # One header in several lines means the same as one line with commas.
+            lowered[name.lower()] = f"{lowered[name.lower()]}, {value}" if name.lower() in lowered else value
         succeeded = 200 <= status < 300
         try:
-            value = decode(body) if body.strip() else None
-        except ValueError:
+            decoded = decode(body) if body.strip() else None
+        except (ValueError, RecursionError):
             if succeeded:
                 kind = lowered.get("content-type", "no content type")
                 raise UnexpectedResponse(
                     f"{self.service.name} answered the request to {request.doing} with HTTP {status}, but its body "
                     f"({kind}, {len(body)} bytes) cannot be read as JSON"
                 ) from None
-            value = None
-        response = Response(status, value, lowered, sent_at, time.monotonic())
+            decoded = None
+        response = Response(status, decoded, lowered, sent_at, time.monotonic())
         error = failure(self.service.name, request, response)
         if error is not None:
             raise error

@@ -99,6 +99,8 @@ def invoice(
         if claim.standing is not Standing.MINE or claim.sight is None:
             continue
         order = claim.sight.order
+        # Taking the order over has waited for as long.
+        matured = matured or claim.sight is not sight
         young = 0.0 if matured else _too_young(claim.sight, timing)
         matured = True
         if young > 0:

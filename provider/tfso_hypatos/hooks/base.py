@@ -201,7 +201,7 @@ class ApiHook(HttpHook):
         self._hurried = True
         try:
             with self:
-                _ = self.settings
+                _ = self.transport
                 step = "access token"
                 self.transport.fetch_token()
                 step = "API"

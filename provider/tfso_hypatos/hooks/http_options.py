@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -77,8 +78,14 @@ def _verify(settings: Settings) -> bool | str:
     name = "verify" if "verify" in settings.extra else "verify_ssl"
     value = settings.extra.get(name)
     if isinstance(value, str) and value.lower() not in ("true", "false", "1", "0", "yes", "no", ""):
-        return value
+        return _existing(settings, name, value)
     return settings.flag(name, default=True)
+
+
+def _existing(settings: Settings, name: str, path: str) -> str:
+    if not Path(path).exists():
+        raise settings.wrong(name, f"names a file that is not there: {path}")
+    return path
 
 
 def _cert(settings: Settings) -> str | tuple[str, str] | None:
@@ -86,9 +93,9 @@ def _cert(settings: Settings) -> str | tuple[str, str] | None:
         case None | "":
             return None
         case str() as path:
-            return path
+            return _existing(settings, "cert", path)
         case [str() as certificate, str() as key]:
-            return certificate, key
+            return _existing(settings, "cert", certificate), _existing(settings, "cert", key)
         case _:
             raise settings.wrong("cert", "must be a path, or a list of two: certificate and key")
 

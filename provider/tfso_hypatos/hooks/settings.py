@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tfso_hypatos.exceptions import ConfigurationError
 
@@ -65,6 +65,8 @@ class Settings:
         ]
         if missing or url is None:
             raise ConfigurationError(f"connection {conn_id!r} lacks {', '.join(missing)}")
+        if not _is_url(url):
+            raise ConfigurationError(f"connection {conn_id!r}: the host is no URL that begins with http:// or https://")
         return cls(conn_id, url.rstrip("/"), connection.login or "", connection.password or "", extra)
 
     def wrong(self, name: str, rule: str) -> ConfigurationError:
@@ -131,7 +133,17 @@ class Settings:
         needed = set(_PLACE.findall(template))
         if any(fields.get(place) is None for place in needed):
             return None
-        return _PLACE.sub(lambda match: quote(str(fields[match[1]]), safe=""), template)
+        filled = _PLACE.sub(lambda match: quote(str(fields[match[1]]), safe=""), template)
+        return None if "{" in filled or "}" in filled else filled
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and text.isprintable() and " " not in text
 
 
 def _url(connection: AirflowConnection) -> str | None:
@@ -144,5 +156,5 @@ def _url(connection: AirflowConnection) -> str | None:
         scheme, rest = connection.schema or "https", host
     if connection.port:
         authority, slash, path = rest.partition("/")
-        rest = f"{authority.rsplit(':', 1)[0]}:{connection.port}{slash}{path}"
+        rest = f"{re.sub(r':[0-9]+$', '', authority)}:{connection.port}{slash}{path}"
     return f"{scheme}://{rest}"

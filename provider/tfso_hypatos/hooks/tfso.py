@@ -12,7 +12,7 @@ from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso import SalesOrderFilter
 from tfso_hypatos.clients.token import Credentials
 from tfso_hypatos.clients.transport import Service
-from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.exceptions import ConfigurationError
 from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.hooks.settings import Settings
@@ -68,13 +68,13 @@ class TfsoHook(ApiHook):
         """Return the waits of the exactly-once protocol.
 
         :param settle_seconds: overrides the connection's ``settle_seconds``.
-        :raises InvalidInput: if it is no number above zero.
+        :raises ConfigurationError: if it is no number above zero.
         """
         of_connection = self.settings.number("settle_seconds", 10.0)
         if settle_seconds is None:
             return Timing(of_connection)
-        if isinstance(settle_seconds, bool) or not isinstance(settle_seconds, int | float) or not settle_seconds > 0:
-            raise InvalidInput([Problem("settle_seconds", "must be a number of seconds above zero")])
+        if not isinstance(settle_seconds, int | float) or not 0 < settle_seconds < float("inf"):
+            raise ConfigurationError("settle_seconds must be a number of seconds above zero")
         return Timing(float(settle_seconds), shortest_settle=of_connection)
 
     def service(self, settings: Settings) -> Service:

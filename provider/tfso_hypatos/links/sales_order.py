@@ -17,7 +17,7 @@ DOCUMENT_URL = "hypatos_document_url"
 
 def stored_addresses(task: Any) -> dict[str, str]:
     """Return the addresses that a task has stored in this process: Airflow asks for each link when the task ends."""
-    addresses: dict[str, str] = task.__dict__.setdefault("_link_addresses", {})
+    addresses: dict[str, str] = getattr(task, "__dict__", {}).setdefault("_link_addresses", {})
     return addresses
 
 
@@ -33,13 +33,13 @@ class StoredLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or an empty text if there is none."""
-        addresses = stored_addresses(operator)
-        if addresses:
-            return addresses.get(self.url_key, "")
-        # Lazy, for it loads the XCom backend, which the DAG processor has no use for.
-        from airflow.sdk.execution_time.xcom import XCom
-
         try:
+            addresses = stored_addresses(operator)
+            if addresses:
+                return addresses.get(self.url_key, "")
+            # Lazy, for it loads the XCom backend, which the DAG processor has no use for.
+            from airflow.sdk.execution_time.xcom import XCom
+
             return str(XCom.get_value(ti_key=ti_key, key=self.url_key) or "")
         except Exception:  # noqa: BLE001 - a missing link is no reason to fail a task that succeeded
             return ""

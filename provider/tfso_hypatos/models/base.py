@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, TypeVar
 
@@ -217,9 +217,34 @@ def validate(model: type[SentT], data: object, place: str) -> SentT:
     if not isinstance(data, Mapping):
         raise InvalidInput([Problem(place, f"an object with named fields is needed, not {type(data).__name__}")])
     try:
-        return model.model_validate(dict(data))
+        validated = model.model_validate(dict(data))
     except ValidationError as error:
         raise InvalidInput(problems(error, place)) from None
+    unsendable = [
+        Problem(where, "holds half of a surrogate pair, which is no character and cannot be sent")
+        for where in _half(validated, place)
+    ]
+    if unsendable:
+        raise InvalidInput(unsendable)
+    return validated
+
+
+def _half(value: object, place: str) -> Iterator[str]:
+    """Yield the places of texts with half of a surrogate pair: Python can hold them, UTF-8 cannot."""
+    match value:
+        case Model():
+            yield from _half(value.to_wire(), place)
+        case Mapping():
+            for name, member in value.items():
+                yield from _half(name, place)
+                yield from _half(member, f"{place}.{name}")
+        case list() | tuple():
+            for index, member in enumerate(value):
+                yield from _half(member, f"{place}[{index}]")
+        case str() if not value.isascii() and re.search("[\ud800-\udfff]", value):
+            yield place
+        case _:
+            pass
 
 
 def read(model: type[ReadT], data: object, what: str) -> ReadT:

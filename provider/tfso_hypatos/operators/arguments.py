@@ -47,7 +47,7 @@ class TaskIdentity:
         return f"{self.dag_id}/{self.run_id}/{self.task_id}/{self.map_index}"
 
 
-def order_key_of(given: str | None, context: Context) -> str:
+def order_key_of(given: object, context: Context) -> str:
     """Return the caller's order key, or one made of the running task.
 
     :raises ConfigurationError: outside of a task run, where there is nothing to make one of.

@@ -14,7 +14,7 @@ from tfso_hypatos.operators.retry import ending_at_once
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.hooks.hypatos import HypatosHook
 
@@ -53,9 +53,9 @@ class EnrichSalesOrderOperator(ApiOperator):
     def __init__(
         self,
         *,
-        external_id: str,
-        patch: Mapping[str, Any] | str | None = None,
-        sales_order_id: int | str | Mapping[str, Any] | None = None,
+        external_id: str | XComArg,
+        patch: Mapping[str, Any] | str | XComArg | None = None,
+        sales_order_id: int | str | Mapping[str, Any] | XComArg | None = None,
         on_missing: str = "fail",
         hypatos_conn_id: str = "hypatos_default",
         tfso_conn_id: str = "tfso_default",
@@ -97,17 +97,21 @@ class EnrichSalesOrderOperator(ApiOperator):
 
     def _patch(self, context: Context, external_id: str) -> dict[str, Any]:
         from tfso_hypatos.flows.enrich import merge
+        from tfso_hypatos.models.base import validate
+        from tfso_hypatos.models.hypatos import EnrichmentPatch
 
         own = structured(self.patch, "patch") if given(self.patch) else {}
         if not isinstance(own, Mapping):
             raise InvalidInput([Problem("patch", f"an object with named fields is needed, not {type(own).__name__}")])
-        if own.get("externalId", own.get("external_id", external_id)) != external_id:
+        own = dict(own)
+        named = [own.pop(name) for name in ("externalId", "external_id") if name in own]
+        if any(str(name) != external_id for name in named):
             raise InvalidInput([Problem("patch.externalId", "must be the same as external_id, or left out")])
-        if not given(self.sales_order_id):
-            if not own:
-                raise InvalidInput([Problem("patch", "is required when sales_order_id is not given")])
-            return {**own, "externalId": external_id}
-        return merge(self._patch_from_order(context, external_id), own)
+        if not given(self.sales_order_id) and not own:
+            raise InvalidInput([Problem("patch", "is required when sales_order_id is not given")])
+        # Checked by itself first, so that it is merged under the names of the API, and nothing is read for a wrong one.
+        checked = validate(EnrichmentPatch, {**own, "externalId": external_id}, "patch").to_wire()
+        return merge(self._patch_from_order(context, external_id), checked) if given(self.sales_order_id) else checked
 
     def _patch_from_order(self, context: Context, external_id: str) -> dict[str, Any]:
         from tfso_hypatos.flows.enrich import patch_from_order

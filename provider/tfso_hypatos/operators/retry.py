@@ -25,6 +25,10 @@ else:
         HAS_RETRY_POLICIES = False
 
 
+LONGEST_DELAY = 86400.0
+"""Seconds to the next try at most, whatever the server asked for."""
+
+
 class ApiRetryPolicy(RetryPolicy):
     """Ends permanent errors at once, and waits as long as the server asked before it tries a passing one again."""
 
@@ -41,7 +45,9 @@ class ApiRetryPolicy(RetryPolicy):
         if exception.permanent:
             return RetryDecision.fail("the same request would be refused again")
         if exception.retry_after:
-            return RetryDecision.retry(timedelta(seconds=exception.retry_after), "the server asked for this wait")
+            return RetryDecision.retry(
+                timedelta(seconds=min(exception.retry_after, LONGEST_DELAY)), "the server asked for this wait"
+            )
         return RetryDecision.default()
 
 

@@ -24,7 +24,7 @@ from tfso_hypatos.operators.retry import ending_at_once
 # Hooks, flows and models are imported where they are used: they cost ten times what the operators do, and the DAG
 # processor, which imports this module for every file, needs none of them.
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.flows.intent import Holder
     from tfso_hypatos.flows.invoice import InvoiceOrder
@@ -70,9 +70,9 @@ class CreateSalesOrderOperator(ApiOperator):
     def __init__(
         self,
         *,
-        order: Mapping[str, Any] | str,
-        lines: Sequence[Mapping[str, Any]] | str,
-        order_key: str | None = None,
+        order: Mapping[str, Any] | str | XComArg,
+        lines: Sequence[Mapping[str, Any]] | str | XComArg,
+        order_key: str | XComArg | None = None,
         marker_field: str = "internalMemo",
         settle_seconds: float | None = None,
         look_back_days: int = 90,
@@ -172,13 +172,13 @@ class InvoiceSalesOrderOperator(ApiOperator):
     def __init__(
         self,
         *,
-        sales_order_id: int | str | Mapping[str, Any],
-        order_key: str | None = None,
-        invoice_date: str | None = None,
-        due_date: str | None = None,
-        payment_terms: Mapping[str, Any] | str | None = None,
-        distribution_method: str | None = None,
-        expected_gross_amount: str | float | None = None,
+        sales_order_id: int | str | Mapping[str, Any] | XComArg,
+        order_key: str | XComArg | None = None,
+        invoice_date: str | XComArg | None = None,
+        due_date: str | XComArg | None = None,
+        payment_terms: Mapping[str, Any] | str | XComArg | None = None,
+        distribution_method: str | XComArg | None = None,
+        expected_gross_amount: str | float | XComArg | None = None,
         settle_seconds: float | None = None,
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,

@@ -19,7 +19,7 @@ from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # The hook and the flow are imported where they are used, as in the operators.
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.hooks.tfso import TfsoHook
 
@@ -59,7 +59,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        sales_order_id: int | str | Mapping[str, Any],
+        sales_order_id: int | str | Mapping[str, Any] | XComArg,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
@@ -153,6 +153,9 @@ class InvoiceTransactionSensor(BaseSensorOperator):
         :raises EventError: on any other event.
         """
         try:
+            if sales_order_id is None:
+                # dag.test() of Airflow 3.3 resumes with the event alone.
+                sales_order_id, _ = sales_order_reference(self.sales_order_id)
             result = _result_of(event, sales_order_id)
         except exceptions.TfsoHypatosError as error:
             raise self._as_the_sensor_says(error) from error

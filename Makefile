@@ -1,0 +1,57 @@
+# make            what there is to do
+# make demo       one order on its way through both systems, on this machine
+# PYTHON=...      chooses the interpreter that .venv is made with; it must be 3.11 or newer
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+PORT ?= 8080
+SANDBOX_PORT ?= 8780
+CHECKED := provider tests dags .make
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(STAMP) ## Run the example DAG in a real Airflow against the sandbox, and check the books
+	@$(BIN)/python .make/demo.py
+
+.PHONY: airflow
+airflow: $(STAMP) ## Open the example DAG in the Airflow UI, with the sandbox (PORT=8080 SANDBOX_PORT=8780)
+	@$(BIN)/python .make/airflow_ui.py $(PORT) $(SANDBOX_PORT)
+
+.PHONY: test
+test: $(STAMP) ## Run the tests
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(STAMP) ## Check style and types
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/mypy provider tests dags
+	@cd .make && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
+
+.PHONY: constraints
+constraints: $(STAMP) ## Renew constraints.txt: the newest versions that fit together
+	@sh .make/constraints.sh $(BIN)
+
+.PHONY: clean
+clean: ## Remove the environment, Airflow's files and the caches
+	rm -rf $(VENV) .airflow .airflow-* .mypy_cache .make/.mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: environment
+environment: $(STAMP)
+
+# The environment: made anew when the project's dependencies or their versions change.
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Building the environment in $(VENV) (about a minute the first time) ..."
+	@python="$$(sh .make/find_python.sh $(PYTHON))" && "$$python" -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --upgrade pip
+	@$(BIN)/python -m pip install -qq -c constraints.txt --build-constraint constraints.txt -e . --group dev
+	@touch $@

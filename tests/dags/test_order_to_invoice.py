@@ -1,0 +1,168 @@
+"""The example DAGs, run for real and judged by the books."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, Param
+from airflow.sdk.exceptions import ParamValidationError
+
+from tfso_hypatos.sandbox.server import Sandbox
+from tfso_hypatos.sandbox.settings import ORGANIZATION
+from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+
+runs_a_dag = [
+    pytest.mark.usefixtures("dags_folder"),
+    # Airflow's in-process API is built on the test client of Starlette, which wants another HTTP library.
+    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),
+]
+
+
+def _dag(dag_id: str) -> DAG:
+    """Return a DAG of the examples, impatient: it fails at once and looks often."""
+    dag = DagBag(str(DAGS)).dags[dag_id]
+    for task in dag.tasks:
+        task.retries = 0
+        if task.task_id == "wait":
+            assert isinstance(task, InvoiceTransactionSensor)
+            task.poke_interval = 0.2
+    return dag
+
+
+def _run(dag: DAG, conf: dict[str, Any]) -> str:
+    return str(dag.test(run_conf=conf).state)
+
+
+def _books(sandbox: Sandbox) -> tuple[list[Any], list[Any], Mapping[str, Any]]:
+    state = sandbox.state()
+    books = state["organizations"][ORGANIZATION]
+    assert books["deleted_orders"] == []
+    return books["orders"], books["invoices"], state["enrichment"]
+
+
+def _content(lines: list[Any]) -> list[tuple[str, Decimal, Decimal]]:
+    return sorted((line["description"], Decimal(line["quantity"]), Decimal(line["price"])) for line in lines)
+
+
+def test_the_examples_import_without_errors_and_warnings() -> None:
+    bag = DagBag(str(DAGS))
+
+    assert bag.import_errors == {}
+    assert bag.captured_warnings == {}
+    assert sorted(bag.dags) == ["minimal_order", "order_to_invoice"]
+
+
+def test_the_form_can_be_sent_as_it_stands() -> None:
+    dag = _dag("order_to_invoice")
+
+    values = dag.params.validate()
+
+    assert values["lines"][0]["price"] == 99.99
+    assert all(dag.params.get_param(name).schema.get("title") for name in values)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("order_key", ""),
+        ("order_date", "20 November"),
+        ("customer_id", "forty-two"),
+        ("lines", []),
+        ("lines", [{"description": "Rørdeler", "quantity": 1}]),
+        ("payment_days", 91),
+        ("distribution_method", "pigeon"),
+        ("country_code", "XX"),
+    ],
+)
+def test_the_form_refuses_what_the_services_would_refuse(name: str, wrong: object) -> None:
+    param: Param = _dag("order_to_invoice").params.get_param(name)
+
+    with pytest.raises(ParamValidationError):
+        param.resolve(wrong)
+
+
+CONF: dict[str, Any] = {
+    "order_key": "web-20001",
+    "customer_name": "Ærlig Øl & Åkre AS",
+    "payment_days": 30,
+    "lines": [
+        {"description": "Rørdeler \"15 mm\" & 'kobber'", "quantity": 3, "price": 99.99, "tax": {"number": 3}},
+        {"description": "Montering på kjøkken", "quantity": 0.1, "price": 0.3, "tax": {"number": 3}},
+        {"description": "Frakt", "quantity": 1, "price": 149.5, "tax": {"number": 3}},
+        {"description": "Frakt", "quantity": 1, "price": 149.5, "tax": {"number": 3}},
+    ],
+}
+
+
+class TestOrderToInvoice:
+    pytestmark = runs_a_dag
+
+    def test_one_order_becomes_one_posted_invoice_and_one_record(self, posting: Sandbox) -> None:
+        assert _run(_dag("order_to_invoice"), CONF) == "success"
+
+        (order,), (invoice,), records = _books(posting)
+        expected = [(d, Decimal(str(q)), Decimal(str(p))) for d, q, p in map(_three, CONF["lines"])]
+        assert _content(order["lines"]) == sorted(expected)
+        assert order["customer"]["name"] == "Ærlig Øl & Åkre AS"
+        assert order["customer"]["invoiceEmailAddresses"] == ["faktura@bjornas.example"]
+        assert order["netAmount"] == Decimal("599.00")
+        assert order["grossAmount"] == invoice["gross_amount"] == Decimal("748.76")
+        assert order["invoice"]["transaction"]["id"] == invoice["transaction_id"]
+        assert order["invoice"]["paymentTerms"] == {"type": "NumberOfDays", "value": 30}
+        assert order["invoice"]["distributionMethod"] == "emaildistribution"
+        record = records["web-20001"]
+        assert len(records) == 1
+        assert record["totalGrossAmount"] == Decimal("748.76")
+        assert len(record["salesOrderLines"]) == 4
+        assert record["customMetadata"]["tfso"]["invoiceNumber"] == str(invoice["number"])
+        assert record["customMetadata"]["tfso"]["transactionId"] == invoice["transaction_id"]
+
+    def test_sending_an_order_again_takes_over_what_is_there(self, posting: Sandbox) -> None:
+        assert _run(_dag("order_to_invoice"), CONF) == "success"
+        before = _books(posting)
+
+        assert _run(_dag("order_to_invoice"), CONF) == "success"
+
+        assert _books(posting) == before
+
+    def test_the_same_order_number_with_other_lines_fails_and_changes_nothing(self, posting: Sandbox) -> None:
+        assert _run(_dag("order_to_invoice"), CONF) == "success"
+        before = _books(posting)
+        other = copy.deepcopy(CONF)
+        other["lines"][0]["price"] = 100
+
+        assert _run(_dag("order_to_invoice"), other) == "failed"
+
+        assert _books(posting) == before
+
+    def test_another_order_number_is_another_order(self, posting: Sandbox) -> None:
+        for order_key in ("web-20002", "web-20003"):
+            assert _run(_dag("order_to_invoice"), {**CONF, "order_key": order_key}) == "success"
+
+        orders, invoices, records = _books(posting)
+        assert len(orders) == len(invoices) == 2
+        assert sorted(records) == ["web-20002", "web-20003"]
+
+
+def _three(line: Mapping[str, Any]) -> tuple[str, object, object]:
+    return line["description"], line["quantity"], line["price"]
+
+
+class TestMinimalOrder:
+    pytestmark = runs_a_dag
+
+    def test_it_invoices_once(self, posting: Sandbox) -> None:
+        for _ in range(2):
+            assert _run(_dag("minimal_order"), {}) == "success"
+
+        (order,), (invoice,), _records = _books(posting)
+        assert order["netAmount"] == Decimal("199.98")
+        assert invoice["order_id"] == order["id"]
