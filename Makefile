@@ -27,7 +27,7 @@ airflow: $(STAMP) ## Open the example DAG in the Airflow UI, with the sandbox (P
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 4 --dist loadfile
 
 .PHONY: lint
 lint: $(STAMP) ## Check style and types
