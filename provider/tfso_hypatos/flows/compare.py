@@ -75,18 +75,24 @@ def plan_lines(wanted: Sequence[Line], present: Sequence[SalesOrderLine]) -> Lin
 
 
 def _fits(given: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> list[tuple[int, ...]]:
-    """Return for each wanted line which of those present it may be; compares only those of the same amounts."""
+    """Return for each wanted line which of those present it may be; equal pairs are compared once."""
     by_amount: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
     fits = []
+    texts = [_plain({**line, "id": None}) for line in shown]
+    known: dict[tuple[str, str], bool] = {}
     for want in given:
-        names = tuple(sorted(_ZERO_IF_LEFT_OUT & want.keys()))
+        text = _plain(want)
+        names = tuple(sorted((_ZERO_IF_LEFT_OUT | {"description"}) & want.keys()))
         if names not in by_amount:
             index: dict[tuple[str, ...], list[int]] = {}
             for have, line in enumerate(shown):
                 index.setdefault(tuple(_plain(line.get(name) or 0) for name in names), []).append(have)
             by_amount[names] = index
         alike = by_amount[names].get(tuple(_plain(want[name]) for name in names), [])
-        fits.append(tuple(have for have in alike if not differences(want, shown[have])))
+        for have in alike:
+            if (text, texts[have]) not in known:
+                known[text, texts[have]] = not differences(want, shown[have])
+        fits.append(tuple(have for have in alike if known[text, texts[have]]))
     return fits
 
 
@@ -144,7 +150,7 @@ def differences(wanted: Any, present: Any, place: str = "") -> list[str]:
     if isinstance(wanted, list | tuple):
         shown = present if isinstance(present, list | tuple) else ()
         # 24SevenOffice may add members of its own, such as a dimension that follows from the customer.
-        return [] if all(any(not differences(item, have) for have in shown) for item in wanted) else [place]
+        return [] if all(any(not differences(item, have, place) for have in shown) for item in wanted) else [place]
     return [] if _plain(wanted) == _plain(present) else [place]
 
 
