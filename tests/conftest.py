@@ -170,7 +170,7 @@ class Connections:
         given = {
             "organization_id": ORGANIZATION,
             "token_url": self._sandbox.tfso_token_url,
-            "settle_seconds": 0.2,
+            "settle_seconds": 0.12,
             "timeout": 2,
             **(extra or {}),
         }

@@ -90,7 +90,9 @@ def test_no_two_processes_are_the_same_holder() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "abc", "A" * 12, "a" * 11, "a" * 12 + "g", "1" * 12, f"{ME} ", f"af:{ME}", str(intent().marker)]
+    "text",
+    ["", "abc", "A" * 12, "a" * 11, "a" * 12 + "g", "1" * 12, f"{ME} ", f"af:{ME}", str(intent().marker)],
+    ids=["empty", "short", "capitals", "one short", "odd index", "digits", "a blank", "a prefix", "a marker"],
 )
 def test_text_that_is_no_holder_is_none(text: str) -> None:
     assert Holder.parse(text) is None

@@ -186,6 +186,6 @@ def _error_of(kind: str, message: str) -> exceptions.TfsoHypatosError:
     if error_class is exceptions.TransactionNeverPosted:
         return exceptions.TransactionNeverPosted(message)
     error = exceptions.EventError(f"{kind}: {message}")
-    # The trigger gives up on permanent errors only.
-    error.permanent = error_class is not None
+    # The trigger gives up on permanent errors of ours only.
+    error.permanent = isinstance(error_class, type) and issubclass(error_class, exceptions.TfsoHypatosError)
     return error
