@@ -44,8 +44,7 @@ def _tfso_connection() -> dict[str, Any]:
             "timeout": _field("Time-out", "Seconds for one answer. Left empty: 30.", _SECONDS),
             "settle_seconds": _field(
                 "Settle time",
-                "Seconds after an unclear answer until what 24SevenOffice shows is believed. Longer than it is ever "
-                "late. Left empty: 10.",
+                "Seconds that a change may take to show after it was sent, and a third more. Left empty: 10.",
                 _SECONDS,
             ),
             "order_url_template": _field(
