@@ -286,3 +286,19 @@ def test_the_marker_in_the_reference_number_is_found_again() -> None:
     first = create(player, marker_field="referenceNumber")
     assert str(player.server.orders[first.order.id].fields["referenceNumber"]).startswith("af:")
     assert create(player, RETRY, marker_field="referenceNumber").order.id == first.order.id
+
+
+def test_a_line_that_was_clearly_added_and_is_not_shown_yet_is_not_added_again() -> None:
+    player = Player()
+    player.on("GET /salesorders/1/lines", answered([]), answered([]))
+    created = create(player)
+    assert len(created.line_ids) == len(set(created.line_ids)) == len(LINES)
+    assert player.count("POST /salesorders/1/lines") == len(LINES)
+
+
+def test_a_line_that_was_clearly_added_and_never_shows_is_uncertain() -> None:
+    player = Player()
+    player.on("GET /salesorders/1/lines", *[answered([])] * 20)
+    with pytest.raises(OutcomeUncertain, match="does not show it"):
+        create(player)
+    assert player.count("POST /salesorders/1/lines") == len(LINES)

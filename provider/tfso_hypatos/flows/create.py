@@ -16,7 +16,7 @@ from tfso_hypatos.flows.compare import DECISIVE, LinePlan, header_differences, p
 from tfso_hypatos.flows.hold import Claim, Hold, Setbacks, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, Intent, marker_of
 from tfso_hypatos.flows.look import elect, look, lost_marker, withdraw
-from tfso_hypatos.models.tfso_read import SalesOrder
+from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ ROUNDS = 20
 
 LOOKS_AT_ONCE = 3
 """Looks without a pause between them: before the creation, after it, and after a lost election."""
+
+LOOKS_FOR_LINES = 9
+"""Looks for a line that was clearly added, a quarter of the settle time apart."""
 
 MARGIN = datetime.timedelta(days=1)
 """How much older than ours an order may be that appears in the list only after it."""
@@ -58,6 +61,7 @@ class _Work:
     known_ids: set[int] = field(default_factory=set)
     created_id: int | None = None
     without_lines: bool = False
+    added_ids: set[int] = field(default_factory=set)
     posted: bool = False
     since: datetime.datetime | None = None
 
@@ -129,13 +133,14 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
     # A new order of ours has no lines, and nobody but its holder writes any.
     new = work.without_lines and order_id == work.created_id and work.hold.is_mine(elected)
     work.without_lines = False
+    work.added_ids.clear()
     sight: Sight = elected
     plan = plan_lines(work.intent.lines, ())
     held = new
     while True:
         if not new:
             try:
-                lines = yield from tfso.list_lines(order_id)
+                lines = yield from _lines(work, order_id)
                 plan = plan_lines(work.intent.lines, lines)
                 # Last, so that a change rests on a look at the holder that is as young as can be.
                 sight = yield from tfso.see_sales_order(order_id)
@@ -160,15 +165,31 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
             return None
 
 
+def _lines(work: _Work, order_id: int) -> Flow[list[SalesOrderLine]]:
+    """Read the lines of an order, again as long as one that was clearly added is not shown: the list may lag."""
+    for _ in range(LOOKS_FOR_LINES):
+        lines = yield from tfso.list_lines(order_id)
+        hidden = work.added_ids - {line.id for line in lines}
+        if not hidden:
+            return lines
+        yield from pause(work.timing.evidence, f"sales order {order_id} does not show line {min(hidden)} yet")
+    raise OutcomeUncertain(
+        f"24SevenOffice accepted line {min(hidden)} of sales order {order_id} and does not show it. Retry this task: "
+        "it adds what is missing."
+    )
+
+
 def _write_lines(work: _Work, sight: Sight, plan: LinePlan) -> Flow[None]:
     """Add what is missing and remove what is there twice, as long as the look at the holder is good for it."""
     order_id, not_after = sight.order.id, work.hold.not_after(sight)
     try:
         for line in plan.missing:
-            yield from tfso.add_line(order_id, line, not_after)
+            added = yield from tfso.add_line(order_id, line, not_after)
+            work.added_ids.add(added.id)
             work.setbacks.succeeded()
         for line_id in plan.surplus:
             log.warning("Removing line %s of sales order %s: it repeats another one in everything", line_id, order_id)
+            work.added_ids.discard(line_id)
             yield from tfso.delete_line(order_id, line_id, not_after)
             work.setbacks.succeeded()
     except TfsoHypatosError as error:
