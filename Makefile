@@ -29,6 +29,10 @@ airflow: $(STAMP) ## Open the example DAG in the Airflow UI, with the sandbox (P
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n 4 --dist loadfile
 
+.PHONY: faults
+faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 7 minutes)
+	@$(BIN)/python tests/faults/matrix.py
+
 .PHONY: lint
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check $(CHECKED)
