@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.flows import runs
-from tests.flows.books import Traits
-from tests.flows.simulation import HARSH, SETTINGS, Setting, try_out
-from tests.flows.world import CALM, Net
+from tests.flows.rules import RULES, Rule
+from tests.flows.simulation import try_out
 
-from tfso_hypatos.clients.messages import Flow, pause
-from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import TfsoHypatosError
-from tfso_hypatos.flows import create, hold, invoice, look
-from tfso_hypatos.flows.hold import Claim, Hold, Standing
-from tfso_hypatos.flows.intent import Intent, marker_of
-
-Patch = pytest.MonkeyPatch
-CALM_RACE = Setting(runs=(None,) * 3, net=CALM)
-HURRIED_RACE = Setting(runs=(None,) * 3, net=Net(latency=0.6), gap=0.2)
-TWINS = Setting(runs=(2, None), net=HARSH)
-ALONE = Setting(net=Net(lost=0.15, kill=0.05))
-LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0), gap=0.2)
 TRIALS = 400
+PAGE = Path(__file__).parents[2] / "docs" / "exactly-once.md"
 
 
 @pytest.fixture(autouse=True)
@@ -35,149 +22,17 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-class NobodysHold(Hold):
-    """Everybody may write."""
-
-    def is_mine(self, sight: Sight) -> bool:
-        return True
-
-
-def no_holder(patch: Patch) -> None:
-    patch.setattr(create, "Hold", NobodysHold)
-    patch.setattr(invoice, "Hold", NobodysHold)
-
-
-def lines_by_anybody(patch: Patch) -> None:
-    # The invoice step refuses lines that the create step did not return, and it waits until an order is not quite new:
-    # these guards have to be off as well.
-    def nothing(*_: object) -> Flow[None]:
-        yield from ()
-
-    patch.setattr(create, "Hold", NobodysHold)
-    patch.setattr(invoice, "_check_content", nothing)
-    patch.setattr(invoice, "_check_gross", lambda *_: None)
-    patch.setattr(invoice, "_too_young", lambda *_: 0.0)
-
-
-def no_settling(patch: Patch) -> None:
-    for module in (create, hold):
-        patch.setattr(module, "pause", lambda _, reason: pause(0.01, reason))
-
-
-def no_settling_after_a_take_over(patch: Patch) -> None:
-    take_over = Hold._take_over
-
-    def hurried(self: Hold, *arguments: Any) -> Flow[Claim]:
-        flow = take_over(self, *arguments)
-        step = next(flow)
-        answer: Any = yield step
-        try:
-            flow.send(answer)
-            yield from pause(0.01, "in a hurry")
-            return (yield from self._look_again(arguments[0].order.id))
-        finally:
-            flow.close()
-
-    patch.setattr(Hold, "_take_over", hurried)
-
-
-def no_look_at_the_orders_of_others(patch: Patch) -> None:
-    # The look before the creation alone could be missed: the one after it, and the election, make up for it.
-    def selfish(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[list[Sight]]:
-        found = yield from look.look(intent, known_ids, since)
-        markers = [(sight, marker_of(sight.order)[1]) for sight in found]
-        return [sight for sight, marker in markers if marker and marker.holder == intent.marker.holder]
-
-    patch.setattr(create, "look", selfish)
-
-
-def no_election(patch: Patch) -> None:
-    def the_last(sights: Sequence[Sight]) -> Flow[Sight]:
-        yield from ()
-        return max(sights, key=lambda sight: sight.order.id)
-
-    def nothing(*_: object) -> Flow[bool]:
-        yield from ()
-        return True
-
-    patch.setattr(create, "elect", the_last)
-    patch.setattr(create, "withdraw", nothing)
-    patch.setattr(invoice, "_check_alone", nothing)
-
-
-def no_look_at_the_status(patch: Patch) -> None:
-    see = invoice._see
-
-    def blind(order_id: int) -> Flow[Sight]:
-        sight = yield from see(order_id)
-        draft = {"status": "Draft", "invoice": None}
-        return sight._replace(order=sight.order.model_copy(update=draft))
-
-    def at_once(order: Any, _: object) -> Flow[Any]:
-        yield from ()
-        return order
-
-    patch.setattr(invoice, "_see", blind)
-    patch.setattr(invoice, "_numbered", at_once)
-
-
-def no_look_at_the_marker(patch: Patch) -> None:
-    patch.setattr(look, "_carries", lambda *_: True)
-
-
-def no_wait_for_lines(patch: Patch) -> None:
-    def at_once(self: hold.Setbacks, error: TfsoHypatosError, what: str) -> Flow[None]:
-        yield from ()
-
-    patch.setattr(hold.Setbacks, "weigh", at_once)
-
-
-def old_evidence(patch: Patch) -> None:
-    patch.setattr(Hold, "not_after", lambda *_: float("inf"))
-
-
-def take_over_counts_at_once(patch: Patch) -> None:
-    def trusting(self: Hold, sight: Sight) -> Flow[Claim]:
-        yield from ()
-        return Claim(Standing.MINE, sight)
-
-    patch.setattr(Hold, "claim", trusting)
-    patch.setattr(Hold, "is_mine", NobodysHold.is_mine)
-
-
-def everybody_inherits(patch: Patch) -> None:
-    patch.setattr(runs, "inherits", lambda *_: True)
-
-
-def no_wait_for_twins(patch: Patch) -> None:
-    patch.setattr(invoice, "_too_young", lambda *_: 0.0)
-
-
-@pytest.mark.parametrize(
-    ("off", "setting", "broken"),
-    [
-        (no_holder, CALM_RACE, {"invoiced twice", "wrong lines billed"}),
-        (lines_by_anybody, HURRIED_RACE, {"wrong lines billed"}),
-        (no_settling, ALONE, {"invoiced twice", "wrong lines billed", "two orders with lines", "run lost"}),
-        (no_settling_after_a_take_over, TWINS, {"invoiced twice", "wrong lines billed"}),
-        (no_look_at_the_orders_of_others, ALONE, {"two orders with lines"}),
-        (no_election, CALM_RACE, {"invoiced twice", "two orders with lines"}),
-        (no_look_at_the_status, ALONE, {"invoiced twice"}),
-        (no_look_at_the_marker, CALM_RACE, {"never invoiced", "run lost"}),
-        (no_wait_for_lines, ALONE, {"invoiced twice", "wrong lines billed", "run lost"}),
-        (old_evidence, TWINS, {"invoiced twice", "wrong lines billed"}),
-        (take_over_counts_at_once, CALM_RACE, {"invoiced twice"}),
-        (everybody_inherits, SETTINGS["a run carries a result"], {"invoiced twice"}),
-        (no_wait_for_twins, LAGGING, {"invoiced twice"}),
-    ],
-)
-def test_a_promise_breaks_without(
-    monkeypatch: Patch, off: Callable[[Patch], None], setting: Setting, broken: set[str]
-) -> None:
-    off(monkeypatch)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_promise_breaks_without(monkeypatch: pytest.MonkeyPatch, rule: Rule) -> None:
+    rule.switch_off(monkeypatch)
     found: set[str] = set()
     for seed in range(TRIALS):
-        found |= try_out(setting, f"needed/{seed}").broken & broken
+        found |= try_out(rule.setting, f"needed/{seed}").broken & rule.broken
         if found:
             return
-    pytest.fail(f"{TRIALS} trials without {off.__name__}, and no promise was broken")
+    pytest.fail(f"{TRIALS} trials without {rule.switch_off.__name__}, and no promise was broken")
+
+
+def test_the_table_in_the_documents_names_every_rule() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| [0-9.]+ % \|", PAGE.read_text(), flags=re.MULTILINE)
+    assert rows == [rule.name for rule in RULES]

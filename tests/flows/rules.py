@@ -1,0 +1,185 @@
+"""The rules of the protocol, each with a way to switch it off and a world in which it is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from tests.flows import runs
+from tests.flows.books import Traits
+from tests.flows.simulation import HARSH, SETTINGS, Setting
+from tests.flows.world import CALM, Net
+
+from tfso_hypatos.clients.messages import Flow, pause
+from tfso_hypatos.clients.tfso import Sight
+from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos.flows import create, hold, invoice, look
+from tfso_hypatos.flows.hold import Claim, Hold, Standing
+from tfso_hypatos.flows.intent import Intent, marker_of
+
+Patch = pytest.MonkeyPatch
+CALM_RACE = Setting(runs=(None,) * 3, net=CALM)
+HURRIED_RACE = Setting(runs=(None,) * 3, net=Net(latency=0.6), gap=0.2)
+TWINS = Setting(runs=(2, None), net=HARSH)
+ALONE = Setting(net=Net(lost=0.15, kill=0.05))
+LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0), gap=0.2)
+
+
+class NobodysHold(Hold):
+    """Everybody may write."""
+
+    def is_mine(self, sight: Sight) -> bool:
+        return True
+
+
+def no_holder(patch: Patch) -> None:
+    patch.setattr(create, "Hold", NobodysHold)
+    patch.setattr(invoice, "Hold", NobodysHold)
+
+
+def lines_by_anybody(patch: Patch) -> None:
+    # The invoice step refuses lines that the create step did not return, and it waits until an order is not quite new:
+    # these guards have to be off as well.
+    def nothing(*_: object) -> Flow[None]:
+        yield from ()
+
+    patch.setattr(create, "Hold", NobodysHold)
+    patch.setattr(invoice, "_check_content", nothing)
+    patch.setattr(invoice, "_check_gross", lambda *_: None)
+    patch.setattr(invoice, "_too_young", lambda *_: 0.0)
+
+
+def no_settling(patch: Patch) -> None:
+    for module in (create, hold):
+        patch.setattr(module, "pause", lambda _, reason: pause(0.01, reason))
+
+
+def no_settling_after_a_take_over(patch: Patch) -> None:
+    take_over = Hold._take_over
+
+    def hurried(self: Hold, *arguments: Any) -> Flow[Claim]:
+        flow = take_over(self, *arguments)
+        step = next(flow)
+        answer: Any = yield step
+        try:
+            flow.send(answer)
+            yield from pause(0.01, "in a hurry")
+            return (yield from self._look_again(arguments[0].order.id))
+        finally:
+            flow.close()
+
+    patch.setattr(Hold, "_take_over", hurried)
+
+
+def no_look_at_the_orders_of_others(patch: Patch) -> None:
+    # The look before the creation alone could be missed: the one after it, and the election, make up for it.
+    def selfish(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[list[Sight]]:
+        found = yield from look.look(intent, known_ids, since)
+        markers = [(sight, marker_of(sight.order)[1]) for sight in found]
+        return [sight for sight, marker in markers if marker and marker.holder == intent.marker.holder]
+
+    patch.setattr(create, "look", selfish)
+
+
+def no_election(patch: Patch) -> None:
+    def the_last(sights: Sequence[Sight]) -> Flow[Sight]:
+        yield from ()
+        return max(sights, key=lambda sight: sight.order.id)
+
+    def nothing(*_: object) -> Flow[bool]:
+        yield from ()
+        return True
+
+    patch.setattr(create, "elect", the_last)
+    patch.setattr(create, "withdraw", nothing)
+    patch.setattr(invoice, "_check_alone", nothing)
+
+
+def no_look_at_the_status(patch: Patch) -> None:
+    see = invoice._see
+
+    def blind(order_id: int) -> Flow[Sight]:
+        sight = yield from see(order_id)
+        draft = {"status": "Draft", "invoice": None}
+        return sight._replace(order=sight.order.model_copy(update=draft))
+
+    def at_once(order: Any, _: object) -> Flow[Any]:
+        yield from ()
+        return order
+
+    patch.setattr(invoice, "_see", blind)
+    patch.setattr(invoice, "_numbered", at_once)
+
+
+def no_look_at_the_marker(patch: Patch) -> None:
+    patch.setattr(look, "_carries", lambda *_: True)
+
+
+def no_wait_for_lines(patch: Patch) -> None:
+    def at_once(self: hold.Setbacks, error: TfsoHypatosError, what: str) -> Flow[None]:
+        yield from ()
+
+    patch.setattr(hold.Setbacks, "weigh", at_once)
+
+
+def old_evidence(patch: Patch) -> None:
+    patch.setattr(Hold, "not_after", lambda *_: float("inf"))
+
+
+def take_over_counts_at_once(patch: Patch) -> None:
+    def trusting(self: Hold, sight: Sight) -> Flow[Claim]:
+        yield from ()
+        return Claim(Standing.MINE, sight)
+
+    patch.setattr(Hold, "claim", trusting)
+    patch.setattr(Hold, "is_mine", NobodysHold.is_mine)
+
+
+def everybody_inherits(patch: Patch) -> None:
+    patch.setattr(runs, "inherits", lambda *_: True)
+
+
+def no_wait_for_twins(patch: Patch) -> None:
+    patch.setattr(invoice, "_too_young", lambda *_: 0.0)
+
+
+class Rule(NamedTuple):
+    """A rule of the protocol.
+
+    :param name: the rule, for a reader.
+    :param switch_off: takes it out of the real flows.
+    :param setting: a world in which it is missed.
+    :param broken: promises that break without it.
+    """
+
+    name: str
+    switch_off: Callable[[Patch], None]
+    setting: Setting
+    broken: frozenset[str]
+
+
+_TWICE, _LINES = "invoiced twice", "wrong lines billed"
+
+RULES = [
+    Rule("only the holder writes", no_holder, CALM_RACE, frozenset({_TWICE, _LINES})),
+    Rule("only the holder writes lines", lines_by_anybody, HURRIED_RACE, frozenset({_LINES})),
+    Rule("settle", no_settling, ALONE, frozenset({_TWICE, _LINES, "two orders with lines", "run lost"})),
+    Rule("settle after a take-over", no_settling_after_a_take_over, TWINS, frozenset({_TWICE, _LINES})),
+    Rule(
+        "look before and after creating", no_look_at_the_orders_of_others, ALONE, frozenset({"two orders with lines"})
+    ),
+    Rule("elect, and withdraw the others", no_election, CALM_RACE, frozenset({_TWICE, "two orders with lines"})),
+    Rule("read before invoicing", no_look_at_the_status, ALONE, frozenset({_TWICE})),
+    Rule("compare the marker", no_look_at_the_marker, CALM_RACE, frozenset({"never invoiced", "run lost"})),
+    Rule("settle after an unclear line", no_wait_for_lines, ALONE, frozenset({_TWICE, _LINES, "run lost"})),
+    Rule("a look is soon too old", old_evidence, TWINS, frozenset({_TWICE, _LINES})),
+    Rule("a take-over is checked", take_over_counts_at_once, CALM_RACE, frozenset({_TWICE})),
+    Rule(
+        "only the next task goes on as the holder",
+        everybody_inherits,
+        SETTINGS["a run carries a result"],
+        frozenset({_TWICE}),
+    ),
+    Rule("let a young order grow old", no_wait_for_twins, LAGGING, frozenset({_TWICE})),
+]
