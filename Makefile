@@ -33,6 +33,15 @@ test: $(STAMP) ## Run the tests
 faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 7 minutes)
 	@$(BIN)/python tests/faults/matrix.py
 
+.PHONY: kills
+kills: $(STAMP) ## Kill real processes at every boundary, and let them race (about 20 minutes)
+	@$(BIN)/python tests/kills/matrix.py
+	@$(BIN)/python tests/kills/races.py
+
+.PHONY: triggerer
+triggerer: $(STAMP) ## Kill the triggerer of a real Airflow while it waits for an invoice
+	@$(BIN)/python tests/kills/triggerer.py
+
 .PHONY: lint
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check $(CHECKED)

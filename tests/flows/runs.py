@@ -107,7 +107,8 @@ class Run:
             holder=me,
             created_from=CREATED_FROM,
         )
-        return find_or_create(intent, self.timing, ORGANIZATION, sorted(self._kept) if self.memory else ())
+        known = sorted(self._kept) if self.memory else ()
+        return find_or_create(intent, self.timing, ORGANIZATION, known, again=self._tries["create"] > 1)
 
     def _invoice(self, me: Holder, number: int) -> Any:
         earlier = self._xcom

@@ -212,13 +212,21 @@ def test_an_order_with_a_twin_that_has_lines_is_not_invoiced(status: str | None,
     assert player.server.orders[1].number is None
 
 
-def test_twins_without_lines_and_other_orders_are_no_hindrance() -> None:
+def test_an_empty_twin_is_withdrawn() -> None:
     player = with_order()
-    player.make_order(RIVAL)
+    twin = player.make_order(RIVAL)
+    assert run(player).invoiced
+    assert twin not in player.server.orders
+
+
+def test_orders_that_are_no_twins_are_left_alone() -> None:
+    player = with_order()
     player.make_order(memo="By hand", lines=LINES)
     player.make_order(RIVAL, LINES, status="Inactive")
     player.make_order(memo=str(intent(key="web-9").marker), lines=LINES)
+    before = set(player.server.orders)
     assert run(player).invoiced
+    assert set(player.server.orders) == before
 
 
 def test_an_order_made_by_hand_can_be_invoiced_without_a_key() -> None:

@@ -66,13 +66,16 @@ class _Work:
     since: datetime.datetime | None = None
 
 
-def find_or_create(intent: Intent, timing: Timing, organization: str, known_ids: Iterable[int] = ()) -> Flow[Created]:
+def find_or_create(
+    intent: Intent, timing: Timing, organization: str, known_ids: Iterable[int] = (), *, again: bool = False
+) -> Flow[Created]:
     """Return the one sales order of a business order, complete; create it only if there is none.
 
     :param intent: the business order, checked.
     :param timing: the waits.
     :param organization: organization id.
     :param known_ids: ids remembered for this business order; verified before they are believed.
+    :param again: whether this is not the first try, so that the creation of an earlier one may be under way still.
     :raises OutcomeUncertain: if a change was sent, no answer came, and looking again did not show it.
     :raises OrderDrift: if 24SevenOffice holds something else under the same key.
     :raises OrderBusy: if another run is at work on it for too long.
@@ -83,6 +86,10 @@ def find_or_create(intent: Intent, timing: Timing, organization: str, known_ids:
         if looks > LOOKS_AT_ONCE:
             yield from pause(timing.evidence, f"the sales order of {intent.order_key!r} is changing")
         found = yield from look(intent, work.known_ids, work.since)
+        if not found and again:
+            again = False
+            yield from pause(timing.settle, "an earlier try may have been killed while it created the order")
+            continue
         if not found:
             yield from _post(work)
             continue

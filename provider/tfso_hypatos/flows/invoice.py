@@ -14,13 +14,14 @@ from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import (
     InvoicingUnconfirmed,
     NotFound,
+    OrderBusy,
     OrderDrift,
     OutcomeUncertain,
     TfsoHypatosError,
 )
 from tfso_hypatos.flows.hold import Hold, Setbacks, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, marker_of
-from tfso_hypatos.flows.look import has_lines
+from tfso_hypatos.flows.look import has_lines, withdraw_one
 from tfso_hypatos.flows.transaction import is_known
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import InvoiceDetails
@@ -224,7 +225,7 @@ def _check_gross(task: InvoiceOrder, order: SalesOrder) -> None:
 
 
 def _check_alone(order: SalesOrder) -> Flow[None]:
-    """Refuse to invoice an order whose business order has another one that is billed, or that could be."""
+    """Refuse to invoice an order that has a twin which is billed or could be; withdraw an empty twin."""
     field, marker = marker_of(order)
     if marker is None or order.customer is None or order.customer.id is None:
         return
@@ -241,4 +242,9 @@ def _check_alone(order: SalesOrder) -> Flow[None]:
                 f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
                 f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, "
                 f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear the task."
+            )
+        # Left by a run that was killed while it created it; whoever might still be at work on it adopts ours.
+        if not (yield from withdraw_one(twin.id, order.id, has_lines=False)):
+            raise OrderBusy(
+                f"Sales order {twin.id} of the same business order was invoiced just now. Retry: it looks first."
             )

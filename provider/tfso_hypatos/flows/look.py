@@ -96,7 +96,7 @@ def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight) -> Flow[bo
         # Whoever created the stray may have been at work on it since the election.
         if lines and not (yield from has_lines(elected.order.id)):
             return False
-        if not (yield from _withdraw_one(stray.order.id, elected.order.id, has_lines=bool(lines))):
+        if not (yield from withdraw_one(stray.order.id, elected.order.id, has_lines=bool(lines))):
             return False
     return True
 
@@ -123,7 +123,15 @@ def has_lines(order_id: int) -> Flow[bool]:
     return bool((yield from _lines_of(order_id)))
 
 
-def _withdraw_one(order_id: int, elected_id: int, *, has_lines: bool) -> Flow[bool]:
+def withdraw_one(order_id: int, elected_id: int, *, has_lines: bool) -> Flow[bool]:
+    """Delete an order, else set it inactive, else report it.
+
+    :param order_id: the order.
+    :param elected_id: the order that it repeats.
+    :param has_lines: whether it could be billed, so that leaving it there is no choice.
+    :return: False if it was invoiced meanwhile.
+    :raises OrderDrift: if it has lines and can be neither deleted nor set inactive.
+    """
     set_inactive = tfso.update_sales_order(
         order_id, {"status": "Inactive"}, doing=f"set sales order {order_id} inactive"
     )

@@ -115,7 +115,10 @@ class CreateSalesOrderOperator(ApiOperator):
             any_customer=self.order_key is None,
         )
         memory = Memory(context, intent.marker.key)
-        flow = find_or_create(intent, hook.timing(self.settle_seconds), hook.organization, memory.order_ids())
+        me = TaskIdentity.of(context)
+        again = me is not None and me.try_number > 1
+        timing = hook.timing(self.settle_seconds)
+        flow = find_or_create(intent, timing, hook.organization, memory.order_ids(), again=again)
         created = hook.drive(flow, memory.remember)
         result = created_result(order_key, created)
         if created.edited:

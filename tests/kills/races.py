@@ -1,0 +1,234 @@
+"""Several real processes at work on one business order at the same moment, judged by the books.
+
+python tests/kills/races.py                       every race, many times
+python tests/kills/races.py --quick               each a few times
+python tests/kills/races.py --race NAME --seed N  one race, with its logs and requests
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.kills.boundaries import REQUESTS
+from tests.kills.rig import CHAIN, KEY, Instance, Kill, Rig, Shop, mapped
+from tests.kills.verdict import Verdict
+
+REPETITIONS = 30
+SOON = 0.25
+"""Seconds after which processes are released together: by then each of them is ready."""
+
+KEYS = ("web-1", "web-2", "web-3")
+
+
+class Race(NamedTuple):
+    """What is run, and how its books are judged."""
+
+    play: Callable[[Shop, random.Random], Verdict]
+    about: str
+
+
+def _together(work: Sequence[Callable[[], list[str]]]) -> bool:
+    """Run several things at once and say whether all ended well."""
+    with ThreadPoolExecutor(len(work)) as threads:
+        ended = [future.result() for future in [threads.submit(each) for each in work]]
+    return all(state == "success" for states in ended for state in states)
+
+
+def _task(shop: Shop, task: Instance, start_at: float, first: int = 1) -> Callable[[], list[str]]:
+    """Return what runs a task to its end and says how it ended."""
+    return lambda: [shop.finish(task, start_at=start_at, first=first)[-1].state]
+
+
+def same_key(runs: int, shop: Shop, chance: random.Random) -> Verdict:
+    """Let several runs of one business order go all the way at the same moment."""
+    start_at = time.monotonic() + SOON
+    finished = _together([partial(shop.chain, f"run-{number}", KEY, start_at) for number in range(runs)])
+    return shop.verdict(finished=finished)
+
+
+def _cleared(shop: Shop, task_id: str, chance: random.Random) -> bool:
+    """Start a second try while the first one is at work and is not killed; nobody listens to the first any more."""
+    task = Instance(task_id)
+    start_at = time.monotonic() + SOON
+    first = shop.start(task, 1, start_at=start_at, cleared=True)
+    tries = shop.finish(task, first=2, start_at=start_at + chance.uniform(0, 0.05))
+    first.result(90)
+    return tries[-1].state == "success"
+
+
+def clear_running_create(shop: Shop, chance: random.Random) -> Verdict:
+    """Clear the create task while it runs."""
+    finished = _cleared(shop, "create", chance) and shop.chain(tasks=CHAIN[1:])[-1] == "success"
+    return shop.verdict(finished=finished)
+
+
+def clear_running_invoice(shop: Shop, chance: random.Random) -> Verdict:
+    """Clear the invoice task while it runs."""
+    shop.chain(tasks=["create"])
+    finished = _cleared(shop, "invoice", chance) and shop.chain(tasks=["enrich"])[-1] == "success"
+    return shop.verdict(finished=finished)
+
+
+def clear_create_while_invoicing(shop: Shop, chance: random.Random) -> Verdict:
+    """Clear the create task, and what follows it, while the invoice task runs and is not killed."""
+    shop.chain(tasks=["create"])
+    start_at = time.monotonic() + SOON
+    first = shop.start(Instance("invoice"), 1, start_at=start_at, cleared=True)
+    tries = shop.finish(Instance("create"), first=2, start_at=start_at + chance.uniform(0, 0.05))
+    tries += shop.finish(Instance("invoice"), first=2)
+    first.result(90)
+    finished = tries[-1].state == "success" and shop.chain(tasks=["enrich"])[-1] == "success"
+    return shop.verdict(finished=finished)
+
+
+def clear_done(shop: Shop, chance: random.Random) -> Verdict:
+    """Clear the whole run after it has succeeded; what its tasks keep is kept or discarded."""
+    shop.chain()
+    if chance.random() < 0.5:
+        shop.forget()
+    states = [shop.finish(Instance(task_id), first=2)[-1].state for task_id in CHAIN]
+    return shop.verdict(finished=set(states) == {"success"})
+
+
+def trigger_again(shop: Shop, chance: random.Random) -> Verdict:
+    """Trigger the same business order again: after its run, or at any moment of it."""
+    later = chance.uniform(0, 0.4)
+    start_at = time.monotonic() + SOON
+    runs = [partial(shop.chain, "run-1", KEY, start_at), partial(shop.chain, "run-2", KEY, start_at + later)]
+    one_by_one = chance.random() < 0.3
+    finished = all(_together([run]) for run in runs) if one_by_one else _together(runs)
+    return shop.verdict(finished=finished)
+
+
+def mapped_twins(shop: Shop, chance: random.Random) -> Verdict:
+    """Let two mapped task instances of one run have the same key."""
+    finished = True
+    for task_id in CHAIN:
+        start_at = time.monotonic() + SOON
+        twins = [mapped(Instance(task_id), index, [KEY, KEY]) for index in range(2)]
+        finished = finished and _together([_task(shop, twin, start_at) for twin in twins])
+    return shop.verdict(finished=finished)
+
+
+def reordered_list(shop: Shop, chance: random.Random) -> Verdict:
+    """Kill the instances of a mapped create task somewhere, and retry them with the list in another order."""
+    kills = [Kill(chance.choice(list(REQUESTS)), chance.randint(1, 9)) for _ in KEYS]
+    start_at = time.monotonic() + SOON
+    # A fault cannot tell the processes apart, so nothing is committed late here.
+    kills = [kill if kill.boundary != "late" else Kill("sent", kill.at) for kill in kills]
+    tries = [
+        shop.start(mapped(Instance("create"), index, KEYS), 1, kill, start_at=start_at)
+        for index, kill in enumerate(kills)
+    ]
+    for each in tries:
+        each.result(90)
+    order = chance.sample(KEYS, len(KEYS))
+    finished, first = True, 2
+    for task_id in CHAIN:
+        start_at = time.monotonic() + SOON
+        instances = [mapped(Instance(task_id), index, order) for index in range(len(KEYS))]
+        finished = finished and _together([_task(shop, each, start_at, first) for each in instances])
+        first = 1
+    return shop.verdict(KEYS, finished=finished)
+
+
+def one_result_two_runs(shop: Shop, chance: random.Random) -> Verdict:
+    """Give the invoice tasks of two runs the result of one create task."""
+    shop.chain(tasks=["create"])
+    result = shop.result(Instance("create"))
+    start_at = time.monotonic() + SOON
+    work = [
+        _task(shop, Instance("invoice", run_id, result=result), start_at + chance.uniform(0, 0.02))
+        for run_id in ("run-1", "run-2")
+    ]
+    finished = _together(work)
+    finished = finished and shop.chain(tasks=["enrich"])[-1] == "success"
+    return shop.verdict(finished=finished)
+
+
+RACES = {
+    "two-runs": Race(partial(same_key, 2), "two runs with one key"),
+    "five-runs": Race(partial(same_key, 5), "five runs with one key"),
+    "eight-runs": Race(partial(same_key, 8), "eight runs with one key"),
+    "clear-running-create": Race(clear_running_create, "create is cleared while it runs"),
+    "clear-running-invoice": Race(clear_running_invoice, "invoice is cleared while it runs"),
+    "clear-create-while-invoicing": Race(clear_create_while_invoicing, "create is cleared while invoice runs"),
+    "clear-done": Race(clear_done, "everything is cleared after success"),
+    "trigger-again": Race(trigger_again, "the same order is triggered again"),
+    "mapped-twins": Race(mapped_twins, "two mapped instances with one key"),
+    "reordered-list": Race(reordered_list, "a mapped list is reordered after kills"),
+    "one-result-two-runs": Race(one_result_two_runs, "two runs invoice the result of one create"),
+}
+
+
+_rig: Rig | None = None
+
+
+def _start() -> None:
+    global _rig
+    _rig = Rig().__enter__()
+
+
+def _play(cell: tuple[str, int]) -> tuple[str, int, Verdict]:
+    assert _rig is not None
+    name, seed = cell
+    with _rig.shop() as shop:
+        return name, seed, RACES[name].play(shop, random.Random(f"{name}/{seed}"))
+
+
+def _close(_: object) -> None:
+    if _rig is not None:
+        _rig.__exit__()
+    time.sleep(0.2)
+
+
+def main() -> int:
+    """Run the races; return 1 if the promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="each race three times")
+    parser.add_argument("--jobs", type=int, default=2, help="races at a time")
+    parser.add_argument("--repeat", type=int, default=REPETITIONS, help="how often each race is run")
+    parser.add_argument("--race", choices=RACES, help="only this one")
+    parser.add_argument("--seed", type=int, help="only this repetition, with logs and requests")
+    options = parser.parse_args()
+    if options.race and options.seed is not None:
+        return _show(options.race, options.seed)
+    started, total = time.monotonic(), Verdict()
+    repeat = 3 if options.quick else options.repeat
+    odd: list[tuple[str, int, Verdict]] = []
+    with multiprocessing.get_context("spawn").Pool(options.jobs, _start) as pool:
+        for name in [options.race] if options.race else list(RACES):
+            began = time.monotonic()
+            ended = pool.map(_play, [(name, seed) for seed in range(repeat)], chunksize=1)
+            one = sum((verdict for _, _, verdict in ended), Verdict())
+            total += one
+            odd += [each for each in ended if each[2].broken or each[2].strays or each[2].person]
+            print(f"{RACES[name].about:42} {one} ({time.monotonic() - began:.0f} s)", flush=True)
+        pool.map(_close, range(options.jobs), chunksize=1)
+    print(f"{'all':42} {total} ({time.monotonic() - started:.0f} s)")
+    for name, seed, verdict in odd:
+        print(f"  {verdict}\n    python tests/kills/races.py --race {name} --seed {seed}")
+    return 1 if total.broken else 0
+
+
+def _show(name: str, seed: int) -> int:
+    with Rig() as rig, rig.shop() as shop:
+        verdict = RACES[name].play(shop, random.Random(f"{name}/{seed}"))
+        shop.show()
+    print(verdict)
+    return 1 if verdict.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

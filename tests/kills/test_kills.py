@@ -1,0 +1,71 @@
+"""One kill at each kind of boundary; ``matrix.py`` has all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.kills.matrix import Cell, play
+from tests.kills.rig import KEY, Rig
+from tests.kills.verdict import ORGANIZATION, judge
+
+from tfso_hypatos.flows.intent import key_of
+
+SAMPLE = (
+    "create/before:5/kept",
+    "create/sent:3/forgotten",
+    "create/late:-2/kept",
+    "create/read:3/forgotten",
+    "create/unkept/kept",
+    "create/kept/kept",
+    "create/read:4/unread:8/kept",
+    "invoice/unread:-1/forgotten",
+    "invoice/late:-1/kept",
+    "invoice/unpushed/kept",
+    "enrich/pushed/kept",
+)
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[Rig]:
+    with Rig() as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_kill_breaks_no_promise(rig: Rig, name: str) -> None:
+    cell = Cell.parse(name)
+    # Not as late as the matrix has it: other tests may keep this machine busy.
+    with rig.shop(late=0.12) as shop:
+        outcome = play(shop, cell)
+    assert outcome.killed == len(cell.kills)
+    assert (outcome.verdict.broken, outcome.verdict.person) == (0, 0), outcome.verdict
+
+
+def _order(number: int, lines: int, invoices: int) -> dict[str, Any]:
+    one = {"description": "Frakt", "quantity": 1, "price": 150.5}
+    memo = f"af:{key_of(ORGANIZATION, KEY)}/aaaaaaaaaa/aaaaaaaaaaaa"
+    return {
+        "id": number,
+        "status": "Draft",
+        "internalMemo": memo,
+        "lines": [one] * lines,
+        "invoice_numbers": list(range(invoices)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("orders", "broken"),
+    [
+        ([_order(1, 1, 1), _order(2, 1, 0)], "orders"),
+        ([_order(1, 2, 1)], "lines"),
+        ([_order(1, 1, 2)], "invoices"),
+        ([_order(1, 1, 1)], "lost"),
+        ([], "lost"),
+        ([_order(1, 1, 1), _order(2, 0, 0)], "strays"),
+    ],
+)
+def test_the_judge_sees_what_is_broken(orders: list[dict[str, Any]], broken: str) -> None:
+    books = {"organizations": {ORGANIZATION: {"orders": orders}}, "enrichment": {}}
+    assert getattr(judge(books, [KEY], finished=True), broken) == 1

@@ -1,0 +1,92 @@
+"""What the sandbox's books say about the promise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from tfso_hypatos.flows.intent import Marker, key_of
+
+ORGANIZATION = "100000000000001"
+WANTED = Counter({("Rørdeler", "2", "99.99"): 2, ("Frakt", "1", "150.5"): 1})
+"""Description, quantity and price of the lines that every order here has, and how often."""
+
+
+class Verdict(NamedTuple):
+    """How often the promise was broken.
+
+    :param runs: cells that were judged.
+    :param orders: further orders of a business order that could be billed.
+    :param lines: lines that stand there once too often, or are none of ours.
+    :param invoices: further invoices of a business order.
+    :param lost: business orders that Airflow takes for done and that lack order, line, invoice or record.
+    :param strays: further orders without lines, which cannot be billed.
+    :param person: cells in which a person is needed.
+    """
+
+    runs: int = 0
+    orders: int = 0
+    lines: int = 0
+    invoices: int = 0
+    lost: int = 0
+    strays: int = 0
+    person: int = 0
+
+    def __add__(self, other: object) -> Self:
+        if not isinstance(other, Verdict):
+            return NotImplemented
+        return type(self)(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+    @property
+    def broken(self) -> int:
+        """How often the promise itself was broken."""
+        return self.orders + self.lines + self.invoices + self.lost
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs:5} runs, {self.orders} duplicate orders, {self.lines} duplicate lines, {self.invoices} double "
+            f"invoices, {self.lost} lost, {self.strays} empty orders left, {self.person} handed to a person"
+        )
+
+
+HEADER = Verdict()
+
+
+def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool, records: bool = True) -> Verdict:
+    """Judge the books.
+
+    :param books: what the sandbox holds.
+    :param keys: the business orders.
+    :param finished: whether Airflow takes every task for done.
+    :param records: whether each must have a record in Hypatos.
+    """
+    verdict = Verdict(runs=1, person=0 if finished else 1)
+    organization = books["organizations"][ORGANIZATION]
+    for key in keys:
+        mine = [order for order in organization["orders"] if _carries(order, key) and order["status"] != "Inactive"]
+        filled = [order for order in mine if order["lines"]]
+        counts = [_lines(order) for order in filled]
+        invoices = sum(len(order["invoice_numbers"]) for order in mine)
+        short = sum(1 for found in counts if WANTED - found)
+        complete = len(filled) >= 1 and not short and invoices >= 1 and (not records or key in books["enrichment"])
+        verdict += Verdict(
+            orders=max(0, len(filled) - 1),
+            lines=sum((found - WANTED).total() for found in counts),
+            invoices=max(0, invoices - 1),
+            lost=1 if finished and not complete else 0,
+            strays=len(mine) - max(1, len(filled)) if mine else 0,
+        )
+    others = sum(1 for order in organization["orders"] if not any(_carries(order, key) for key in keys))
+    return verdict + Verdict(orders=others)
+
+
+def _carries(order: Mapping[str, Any], key: str) -> bool:
+    marker = Marker.in_text(order.get("internalMemo"))
+    return marker is not None and marker.key == key_of(ORGANIZATION, key)
+
+
+def _lines(order: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:
+    return Counter(
+        (str(line["description"]), f"{line['quantity']:g}", f"{float(line['price']):g}") for line in order["lines"]
+    )
