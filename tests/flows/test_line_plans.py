@@ -119,3 +119,13 @@ def test_thirteen_hundred_equal_lines_can_be_planned(monkeypatch: pytest.MonkeyP
     assert (len(plan.missing), plan.surplus, plan.foreign) == (299, (), ())
     more = plan_lines([want(**line)] * 1000, [have(number, **line) for number in range(1, 1301)])
     assert more.surplus == tuple(range(1001, 1301))
+
+
+def test_a_long_chain_of_half_described_lines_is_untangled() -> None:
+    # Each line has taken the one after its own, and the last finds its only one taken: all have to move.
+    count = 3000
+    fits = [*((each + 1, each) for each in range(count)), (count,)]
+    taken_by: dict[int, int] = {}
+    for each in range(count + 1):
+        compare._assign(each, fits, taken_by)
+    assert taken_by == {each: each for each in range(count + 1)}

@@ -59,7 +59,7 @@ def plan_lines(wanted: Sequence[Line], present: Sequence[SalesOrderLine]) -> Lin
     fits = _fits(given, shown)
     taken_by: dict[int, int] = {}
     for want in range(len(wanted)):
-        _assign(want, fits, taken_by, set())
+        _assign(want, fits, taken_by)
     matched: list[int | None] = [None] * len(wanted)
     for have, want in taken_by.items():
         matched[want] = lines[have].id
@@ -96,20 +96,32 @@ def _fits(given: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]
     return fits
 
 
-def _assign(want: int, fits: Sequence[tuple[int, ...]], taken_by: dict[int, int], tried: set[int]) -> bool:
-    """Give a wanted line one of those present, moving others if need be (an augmenting path)."""
-    free = next((have for have in fits[want] if have not in taken_by), None)
-    if free is not None:
-        taken_by[free] = want
-        return True
-    for have in fits[want]:
-        # A line with the same choices as this one has nowhere else to go either.
-        if have not in tried and fits[taken_by[have]] != fits[want]:
-            tried.add(have)
-            if _assign(taken_by[have], fits, taken_by, tried):
-                taken_by[have] = want
-                return True
-    return False
+def _assign(want: int, fits: Sequence[tuple[int, ...]], taken_by: dict[int, int]) -> None:
+    """Give a wanted line one of those present, moving others if need be (an augmenting path, breadth first)."""
+    holds = {taker: have for have, taker in taken_by.items()}
+    reached_from: dict[int, int] = {}
+    takers = [want]
+    for taker in takers:
+        free = next((have for have in fits[taker] if have not in taken_by), None)
+        if free is not None:
+            reached_from[free] = taker
+            _move(free, want, reached_from, holds, taken_by)
+            return
+        for have in fits[taker]:
+            # A line with the same choices as this one has nowhere else to go either.
+            if have not in reached_from and fits[taken_by[have]] != fits[taker]:
+                reached_from[have] = taker
+                takers.append(taken_by[have])
+
+
+def _move(
+    have: int, want: int, reached_from: Mapping[int, int], holds: Mapping[int, int], taken_by: dict[int, int]
+) -> None:
+    """Let every taker on the way take the line it was reached for, back to the one that had none."""
+    while (taker := reached_from[have]) != want:
+        taken_by[have] = taker
+        have = holds[taker]
+    taken_by[have] = want
 
 
 def _describe(line_id: int, have: Mapping[str, Any], given: Sequence[Mapping[str, Any]]) -> str:
