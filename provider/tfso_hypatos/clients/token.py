@@ -65,12 +65,10 @@ class Token:
 
     :param value: the bearer; shown in no ``repr``.
     :param renew_at: monotonic time in seconds from which it is renewed.
-    :param scopes: what it allows, if the server said so.
     """
 
     value: str = field(repr=False)
     renew_at: float
-    scopes: tuple[str, ...] = ()
 
 
 def fetch(credentials: Credentials) -> Flow[Token]:
@@ -108,7 +106,7 @@ def _read(response: Response) -> Token:
         lifetime = LIFETIME_IF_UNSTATED
     # A short-lived token keeps four fifths of its life, or it would be renewed for every request.
     early = min(RENEW_EARLY, lifetime / 5)
-    return Token(value["access_token"], response.sent_at + lifetime - early, tuple(str(value.get("scope", "")).split()))
+    return Token(value["access_token"], response.sent_at + lifetime - early)
 
 
 class TokenStore:

@@ -116,7 +116,6 @@ def invoice(
                 task.order_id,
                 task.change(),
                 doing=f"invoice sales order {task.order_id}",
-                repeatable=False,
                 not_after=hold.not_after(claim.sight),
             )
         except TfsoHypatosError as error:

@@ -111,7 +111,8 @@ class CreateSalesOrderOperator(ApiOperator):
             holder=holder_of(context, self.task_id),
             created_from=created_from(context, look_back, own_key=self.order_key is not None),
             marker_field=self.marker_field,
-            # A mapped list may come in another order next time; a place in it, and so its key, then has another one.
+            # A mapped list may come in another order next time, and then a place in it, and so its key, means another
+            # customer.
             any_customer=self.order_key is None,
         )
         memory = Memory(context, intent.marker.key)
