@@ -15,6 +15,9 @@ TIMEOUT = 0.25
 LATE = 0.45
 """Seconds of what is later than the client's time-out and within what the settle time allows for."""
 
+DOWN = 0.07
+"""Seconds for which connections are refused: the try that meets it fails, and the next one may."""
+
 TOO_LATE = 1.6
 """Seconds of what is later than the settle time, even if that begins only after a time-out."""
 
@@ -44,6 +47,7 @@ def _late(seconds: float, **more: Any) -> FaultClass:
 
 
 CLASSES: Mapping[str, FaultClass] = {
+    "refused": FaultClass({"action": "restart", "seconds": DOWN}, lasts=DOWN),
     "drop_before": FaultClass({"action": "drop_before"}),
     "drop_after": FaultClass({"action": "drop_after"}),
     "500_before": FaultClass({"action": "status_before", "status": 500}),
@@ -73,4 +77,4 @@ CLASSES: Mapping[str, FaultClass] = {
     "early_twin": FaultClass({"action": "drop_after"}, lasts=0.03, twin=True),
     "late_twin": FaultClass({"action": "drop_after"}, lasts=LATE, twin=True),
 }
-"""Every class by name. A refused connection cannot happen at a running server; ``drop_before`` stands for it."""
+"""Every class by name. ``refused`` answers the request it hits; the one after it finds nobody who listens."""

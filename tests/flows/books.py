@@ -26,6 +26,7 @@ class Traits:
     :param dates: whether answers carry the Date header.
     :param stamps: whether orders show createdAt and modifiedAt.
     :param deletes: whether orders can be deleted; otherwise only set inactive.
+    :param withdraws: whether orders can be set inactive.
     :param backdates: whether createdAt is when a request arrived instead of when it took effect.
     """
 
@@ -35,6 +36,7 @@ class Traits:
     dates: bool = True
     stamps: bool = True
     deletes: bool = True
+    withdraws: bool = True
     backdates: bool = False
 
 
@@ -93,12 +95,15 @@ def _moment(seconds: float) -> str:
 
 @dataclass
 class Server:
-    """The books, changed only by requests."""
+    """The books, changed only by requests.
+
+    :param history: every state of the orders, with the moment at which it began.
+    """
 
     traits: Traits = field(default_factory=Traits)
     orders: dict[int, Order] = field(default_factory=dict)
     invoices: list[Invoice] = field(default_factory=list)
-    _history: list[tuple[float, dict[int, Order]]] = field(default_factory=list)
+    history: list[tuple[float, dict[int, Order]]] = field(default_factory=list)
     _next: int = 1
 
     def handle(
@@ -144,7 +149,7 @@ class Server:
     def _list(self, query: Mapping[str, str], now: float, lag: float) -> tuple[int, Any, dict[str, str]]:
         shown = self.orders
         if lag > 0:
-            shown = next((then for at, then in reversed(self._history) if at <= now - lag), {})
+            shown = next((then for at, then in reversed(self.history) if at <= now - lag), {})
         found = [order for _, order in sorted(shown.items())]
         if self.traits.filters and "customerId" in query:
             found = [order for order in found if str(order.fields["customer"]["id"]) == query["customerId"]]
@@ -172,12 +177,14 @@ class Server:
             if order.number is not None:
                 raise Refused(409, "Invoiced")
             self.orders = {key: value for key, value in self.orders.items() if key != order.id}
-            self._history.append((now, self.orders))
+            self.history.append((now, self.orders))
             return 204, None, {}
         if body.get("status") == "Invoice":
             return 200, self._invoice(order, body, now), {}
         if order.number is not None:
             raise Refused(409, "Invoiced")
+        if body.get("status") == "Inactive" and not self.traits.withdraws:
+            raise Refused(403, "NotAllowed")
         return 200, self._keep(replace(order, fields={**order.fields, **body}, modified=now), now), {}
 
     def _invoice(self, order: Order, body: Mapping[str, Any], now: float) -> Any:
@@ -207,7 +214,7 @@ class Server:
 
     def _keep(self, order: Order, now: float) -> Any:
         self.orders = {**self.orders, order.id: order}
-        self._history.append((now, self.orders))
+        self.history.append((now, self.orders))
         return self.show(order)
 
     def show(self, order: Order) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pytest
+from tests.flows.mutants import first_to_fail
 from tests.flows.rules import RULES
 from tests.flows.simulation import UNKIND, Setting, try_out
 
@@ -35,7 +36,8 @@ def without_rule(task: tuple[int, int]) -> float:
     rule = RULES[number]
     with pytest.MonkeyPatch.context() as patch:
         rule.switch_off(patch)
-        broken = sum(bool(try_out(rule.setting, f"report/{seed}").broken & rule.broken) for seed in range(trials))
+        verdicts = (try_out(rule.setting, f"report/{seed}") for seed in range(trials))
+        broken = sum(bool((verdict.broken | verdict.notes) & rule.broken) for verdict in verdicts)
     return 100 * broken / trials
 
 
@@ -47,10 +49,11 @@ def with_settle_time(task: tuple[str, float, int]) -> float:
     return 100 * sum(bool(try_out(setting, f"report/{seed}").broken & HARM) for seed in range(trials)) / trials
 
 
-def write_table(rates: Sequence[float]) -> None:
+def write_table(rates: Sequence[float], tests: Sequence[str | None]) -> None:
     """Put the table into the page, between its marks."""
-    rows = [f"| {rule.name} | {rate:.1f} % |" for rule, rate in zip(RULES, rates, strict=True)]
-    table = "\n".join(["| Rule switched off | Trials with a broken promise |", "| --- | --- |", *rows])
+    rows = [f"| {rule.name} | {rate:.1f} % | `{test}` |" for rule, rate, test in zip(RULES, rates, tests, strict=True)]
+    heads = ["| Rule switched off | Trials in which that shows | The first test to fail |", "| --- | --- | --- |"]
+    table = "\n".join([*heads, *rows])
     page = PAGE.read_text()
     text = re.sub(r"(<!-- rules -->\n).*?(<!-- /rules -->)", rf"\g<1>{table}\n\g<2>", page, flags=re.DOTALL)
     PAGE.write_text(text)
@@ -80,7 +83,8 @@ def draw(rates: dict[str, list[float]]) -> None:
 def main(trials: int) -> None:
     """Try everything out, and write what it came to."""
     with multiprocessing.Pool() as pool:
-        write_table(pool.map(without_rule, [(number, trials) for number in range(len(RULES))], 1))
+        rates = pool.map(without_rule, [(number, trials) for number in range(len(RULES))], 1)
+        write_table(rates, pool.map(first_to_fail, RULES, 1))
         tasks = [(name, settle, trials) for name in COURSES for settle in SETTLE_TIMES]
         harm = dict(zip(tasks, pool.map(with_settle_time, tasks, 1), strict=True))
     draw({name: [harm[name, settle, trials] for settle in SETTLE_TIMES] for name in COURSES})

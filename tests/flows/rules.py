@@ -8,21 +8,23 @@ from typing import Any, NamedTuple
 import pytest
 from tests.flows import runs
 from tests.flows.books import Traits
-from tests.flows.simulation import HARSH, SETTINGS, Setting
+from tests.flows.simulation import HARSH, NEEDLESS, SETTINGS, Setting
 from tests.flows.world import CALM, Net
 
+from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.flows import create, hold, invoice, look
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
-from tfso_hypatos.flows.intent import Intent, marker_of
+from tfso_hypatos.flows.intent import Holder, Intent, marker_of
 
 Patch = pytest.MonkeyPatch
 CALM_RACE = Setting(runs=(None,) * 3, net=CALM)
 HURRIED_RACE = Setting(runs=(None,) * 3, net=Net(latency=0.6), gap=0.2)
 TWINS = Setting(runs=(2, None), net=HARSH)
 ALONE = Setting(net=Net(lost=0.15, kill=0.05))
+NO_WAY_TO_WITHDRAW = Traits(deletes=False, withdraws=False)
 LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0), gap=0.2)
 
 
@@ -80,6 +82,29 @@ def no_look_at_the_orders_of_others(patch: Patch) -> None:
         return [sight for sight, marker in markers if marker and marker.holder == intent.marker.holder]
 
     patch.setattr(create, "look", selfish)
+
+
+def no_look_before_the_creation(patch: Patch) -> None:
+    # Whoever knows of an order has looked before, or created it.
+    def hasty(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[list[Sight]]:
+        if not known_ids and not looked.get(intent.marker.holder):
+            looked[intent.marker.holder] = True
+            return []
+        return (yield from look.look(intent, known_ids, since))
+
+    looked: dict[Holder, bool] = {}
+    patch.setattr(create, "look", hasty)
+
+
+def lines_before_the_election(patch: Patch) -> None:
+    post = create._post
+
+    def eager(work: Any) -> Flow[None]:
+        yield from post(work)
+        if work.created_id is not None:
+            yield from create._complete(work, (yield from tfso.see_sales_order(work.created_id)))
+
+    patch.setattr(create, "_post", eager)
 
 
 def no_election(patch: Patch) -> None:
@@ -150,7 +175,7 @@ class Rule(NamedTuple):
     :param name: the rule, for a reader.
     :param switch_off: takes it out of the real flows.
     :param setting: a world in which it is missed.
-    :param broken: promises that break without it.
+    :param broken: promises that break without it, or what is no harm and happens only without it.
     """
 
     name: str
@@ -168,6 +193,18 @@ RULES = [
     Rule("settle after a take-over", no_settling_after_a_take_over, TWINS, frozenset({_TWICE, _LINES})),
     Rule(
         "look before and after creating", no_look_at_the_orders_of_others, ALONE, frozenset({"two orders with lines"})
+    ),
+    Rule(
+        "look before creating",
+        no_look_before_the_creation,
+        SETTINGS["3 runs, one after the other"],
+        frozenset({NEEDLESS}),
+    ),
+    Rule(
+        "only the elected order gets lines",
+        lines_before_the_election,
+        Setting(runs=(None,) * 3, net=CALM, traits=NO_WAY_TO_WITHDRAW),
+        frozenset({"two orders with lines"}),
     ),
     Rule("elect, and withdraw the others", no_election, CALM_RACE, frozenset({_TWICE, "two orders with lines"})),
     Rule("read before invoicing", no_look_at_the_status, ALONE, frozenset({_TWICE})),

@@ -62,6 +62,9 @@ class Setting:
     carriers: int = 0
 
 
+NEEDLESS = "created beside an invoiced one"
+"""What a run does that did not look, or whose process stood still between the look and the creation."""
+
 HARSH = Net(lost=0.12, failed=0.06, refused=0.02, kill=0.06, stall=0.04)
 
 SETTINGS: dict[str, Setting] = {
@@ -83,6 +86,8 @@ SETTINGS: dict[str, Setting] = {
     "3 runs, pages of 2": Setting(runs=(None,) * 3, traits=Traits(page=2, filters=False)),
     "3 runs, no clock": Setting(runs=(None,) * 3, traits=Traits(dates=False, stamps=False)),
     "3 runs, no delete": Setting(runs=(None,) * 3, traits=Traits(deletes=False)),
+    "3 runs, no way to withdraw": Setting(runs=(None,) * 3, traits=Traits(deletes=False, withdraws=False)),
+    "3 runs, one after the other": Setting(runs=(None,) * 3, net=CALM, spread=200.0),
     "3 runs, backdated": Setting(runs=(None,) * 3, net=HARSH, traits=Traits(backdates=True)),
     "1 run, list lags 5 s": Setting(traits=Traits(list_lag=5.0)),
     "3 runs, list lags 5 s": Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0)),
@@ -204,6 +209,8 @@ def judge(server: Server, runs: Sequence[Run]) -> Judgement:
         broken.add("two orders with lines")
     if len(active) > 1:
         notes.add("stray left")
+    if _created_beside_an_invoiced_one(server):
+        notes.add(NEEDLESS)
     billed = {invoice.order_id for invoice in server.invoices}
     for run in runs:
         if run.result is None:
@@ -215,6 +222,17 @@ def judge(server: Server, runs: Sequence[Run]) -> Judgement:
         if claims != 1:
             notes.add("invoiced claimed by none" if claims == 0 else "invoiced claimed twice")
     return Judgement(broken, notes)
+
+
+def _created_beside_an_invoiced_one(server: Server) -> bool:
+    before: Mapping[int, Order] = {}
+    for _, orders in server.history:
+        new = [orders[number] for number in orders.keys() - before.keys()]
+        billed = [order for order in before.values() if order.number is not None and _is_ours(server, order)]
+        if billed and any(_is_ours(server, order) for order in new):
+            return True
+        before = orders
+    return False
 
 
 def _is_ours(server: Server, order: Order) -> bool:

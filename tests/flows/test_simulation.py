@@ -6,7 +6,7 @@ import logging
 
 import pytest
 from tests.flows.books import Traits
-from tests.flows.simulation import HARSH, SETTINGS, TOLERATED, Setting, try_out
+from tests.flows.simulation import HARSH, NEEDLESS, SETTINGS, TOLERATED, Setting, try_out
 from tests.flows.world import CALM, Net
 
 from tfso_hypatos.clients.messages import Pause, Request
@@ -39,6 +39,12 @@ def test_without_faults_one_run_makes_no_request_too_many() -> None:
     sent = [what for _, _, what in verdict.world.log if isinstance(what, tuple) and what[0] == "sent at"]
     assert len(sent) == 13
     assert not verdict.broken | verdict.notes
+
+
+def test_runs_one_after_the_other_create_nothing_beside_the_first() -> None:
+    for seed in range(40):
+        verdict = try_out(SETTINGS["3 runs, one after the other"], seed)
+        assert not (verdict.broken | verdict.notes) & {NEEDLESS, "stray left"}, verdict.story()
 
 
 def test_a_run_that_carries_a_result_invoices_only_what_it_has_taken_over() -> None:

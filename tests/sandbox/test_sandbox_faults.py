@@ -135,6 +135,24 @@ def test_rate_limit(tfso: Tfso, hypatos: Hypatos, sandbox: Sandbox) -> None:
     assert "Retry-After" not in limited.headers
 
 
+def test_restart_answers_and_then_refuses_connections_for_a_while(tfso: Tfso, sandbox: Sandbox) -> None:
+    sandbox.add_fault(action="restart", seconds=0.2, **POST_ORDER)
+    assert post(tfso).status_code == 200
+    with pytest.raises(requests.ConnectionError, match="Connection refused"):
+        post(tfso)
+    time.sleep(0.3)
+    assert post(tfso).status_code == 200
+    assert len(tfso.books["orders"]) == 2
+
+
+def test_a_sandbox_that_refuses_connections_can_be_stopped() -> None:
+    with Sandbox() as sandbox:
+        sandbox.add_fault(action="restart", seconds=60)
+        assert requests.get(f"{sandbox.tfso_url}/", timeout=5).status_code in {401, 404}
+    with Sandbox(port=int(sandbox.url.rpartition(":")[2])) as other:
+        assert other.state()
+
+
 def test_slow(tfso: Tfso, sandbox: Sandbox) -> None:
     sandbox.add_fault(action="slow", seconds=0.1, **POST_ORDER)
     began = time.monotonic()

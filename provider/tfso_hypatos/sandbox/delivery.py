@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import email.utils
+import inspect
 import math
 import socket
 import struct
@@ -36,12 +37,14 @@ class Later:
         """Do some work after a while.
 
         :param seconds: when.
-        :param work: what.
+        :param work: what; if it returns something to wait for, that is waited for.
         """
 
         async def wait_and_work() -> None:
             await asyncio.sleep(seconds)
-            work()
+            done = work()
+            if inspect.isawaitable(done):
+                await done
 
         task = asyncio.get_running_loop().create_task(wait_and_work())
         self._tasks.add(task)
@@ -64,12 +67,14 @@ class Exchange:
     :param entry: its line in the log.
     :param service: carries it out.
     :param later: for work that goes on without the client.
+    :param go_away: refuses new connections for a number of seconds.
     """
 
     request: web.Request
     entry: Entry
     service: Service
     later: Later
+    go_away: Callable[[float], Awaitable[None]]
 
     @property
     def call(self) -> Call:
@@ -219,6 +224,13 @@ async def _list_lag(exchange: Exchange, fault: Fault) -> web.StreamResponse:
     return exchange.send(exchange.commit())
 
 
+async def _restart(exchange: Exchange, fault: Fault) -> web.StreamResponse:
+    response = exchange.send(exchange.commit())
+    response.force_close()
+    await exchange.go_away(fault.seconds)
+    return response
+
+
 def _failure(exchange: Exchange, fault: Fault) -> Answer:
     status = fault.status or _DEFAULT_STATUS
     if not fault.html:
@@ -241,4 +253,5 @@ _PLAYS: dict[str, Callable[[Exchange, Fault], Awaitable[web.StreamResponse]]] = 
     "rate_limit": _rate_limit,
     "slow": _slow,
     "list_lag": _list_lag,
+    "restart": _restart,
 }

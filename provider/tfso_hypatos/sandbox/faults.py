@@ -24,6 +24,7 @@ ACTIONS = (
     "rate_limit",
     "slow",
     "list_lag",
+    "restart",
 )
 _STATUSES = (500, 502, 503, 504)
 
@@ -39,7 +40,8 @@ class Fault:
     :param body: regular expression, searched in the body; None: every body.
     :param skip: matching requests to let pass first.
     :param times: matching requests it hits.
-    :param seconds: how long it hangs, delays, or hides new orders; for ``commit_late``, when it commits.
+    :param seconds: how long it hangs, delays, hides new orders, or refuses connections after its answer; for
+        ``commit_late``, when it commits.
     :param hold: for ``commit_late``: seconds the connection is held before it is closed.
     :param status: what a status action answers; for ``commit_late``, answered instead of closing the connection.
     :param html: answer with an HTML page, as a proxy does.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import ipaddress
-import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl
@@ -16,6 +15,7 @@ from aiohttp import web
 
 from tfso_hypatos.sandbox import control, jsontext, page
 from tfso_hypatos.sandbox.delivery import Exchange, Later, deliver
+from tfso_hypatos.sandbox.door import Door
 from tfso_hypatos.sandbox.messages import Call
 from tfso_hypatos.sandbox.service import Service
 
@@ -76,13 +76,10 @@ class Sandbox:
 
         :raises OSError: the port is taken.
         """
-        host, port = self._address
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=512)
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{listener.getsockname()[1]}"
+        door = Door(*self._address)
+        self.url = door.url
         started: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=self._run, args=(listener, started), name="sandbox", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(door, started), name="sandbox", daemon=True)
         self._thread.start()
         started.result(_PATIENCE)
 
@@ -163,20 +160,27 @@ class Sandbox:
         loop.call_soon_threadsafe(run)
         return answer.result(_PATIENCE)
 
-    def _run(self, listener: socket.socket, started: concurrent.futures.Future[None]) -> None:
+    def _run(self, door: Door, started: concurrent.futures.Future[None]) -> None:
         try:
-            asyncio.run(self._serve(listener, started))
+            asyncio.run(self._serve(door, started))
         except BaseException as error:
-            listener.close()
             if started.done():
                 raise
             started.set_exception(error)
+        finally:
+            door.close()
 
-    async def _serve(self, listener: socket.socket, started: concurrent.futures.Future[None]) -> None:
+    async def _serve(self, door: Door, started: concurrent.futures.Future[None]) -> None:
         later = Later()
-        runner = web.AppRunner(_application(self._service, later), access_log=None, shutdown_timeout=1.0)
+
+        async def go_away(seconds: float) -> None:
+            await door.shut()
+            later.start(seconds, lambda: door.open(runner))
+
+        application = _application(self._service, later, go_away)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        await web.SockSite(runner, listener).start()
+        await door.open(runner)
         stopping = self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         started.set_result(None)
@@ -198,13 +202,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _application(service: Service, later: Later) -> web.Application:
+def _application(service: Service, later: Later, go_away: Callable[[float], Awaitable[None]]) -> web.Application:
     async def handle(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         path, _, query = request.raw_path.partition("?")
         call = _call(request, path, query, body)
         if call is not None:
-            return await deliver(Exchange(request, service.enter(call), service, later))
+            return await deliver(Exchange(request, service.enter(call), service, later, go_away))
         if path.startswith(_CONTROL):
             answer = control.answer(service, request.method, path.removeprefix(_CONTROL), body)
             return web.Response(status=answer.status, body=answer.body, headers=answer.headers)

@@ -1,0 +1,59 @@
+"""The listening socket, which can be closed for a while."""
+
+from __future__ import annotations
+
+import socket
+
+from aiohttp import web
+
+_WAITING_CONNECTIONS = 512
+
+
+class Door:
+    """Where clients connect; the port stays reserved while nobody listens on it.
+
+    :param host: loopback address.
+    :param port: port; 0 picks a free one.
+    :raises OSError: the port is taken.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # Found out first: with a shared port two sandboxes could listen on the same one.
+        with socket.create_server((host, port), family=self._family) as probe:
+            self._address = probe.getsockname()
+        self._reserved = self._bind()
+        self._site: web.SockSite | None = None
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._address[1]}"
+
+    async def open(self, runner: web.AppRunner) -> None:
+        """Listen.
+
+        :param runner: answers.
+        """
+        listener = self._bind()
+        listener.listen(_WAITING_CONNECTIONS)
+        self._site = web.SockSite(runner, listener)
+        await self._site.start()
+
+    async def shut(self) -> None:
+        """Refuse new connections; those that are open stay open."""
+        site, self._site = self._site, None
+        if site is not None:
+            await site.stop()
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._reserved.close()
+
+    def _bind(self) -> socket.socket:
+        bound = socket.socket(self._family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.bind(self._address)
+        except OSError:
+            bound.close()
+            raise
+        return bound
