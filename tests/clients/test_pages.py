@@ -196,6 +196,29 @@ def test_a_link_that_expired_is_an_error_and_not_a_shorter_list(
         listed(driver, services.tfso(), limit=1)
 
 
+def test_a_link_that_expired_once_begins_the_list_anew(driver: Driver, script: Script, reply: type[Reply]) -> None:
+    def answer(asked: Asked) -> Reply:
+        if "continuationToken" not in asked.path:
+            link = f'<{script.url}/v1/salesorders?continuationToken=a>; rel="next"'
+            return reply(200, body_of(1), [("Link", link)])
+        expired = len(script.calls()) == 2
+        return reply(400, b'{"error": "the continuationToken has expired"}') if expired else reply(200, body_of(2))
+
+    script.gives(answer)
+    assert listed(driver, script.service()) == [1, 2]
+    assert len(script.calls()) == 4
+
+
+def test_a_page_size_that_is_refused_is_left_to_the_server(driver: Driver, script: Script, reply: type[Reply]) -> None:
+    def answer(asked: Asked) -> Reply:
+        if "limit=" in asked.path:
+            return reply(400, b'{"type": "Limit", "detail": "limit must be at most 50"}')
+        return reply(200, body_of(1, 2))
+
+    script.gives(answer)
+    assert listed(driver, script.service()) == [1, 2]
+
+
 def test_a_page_that_fails_once_is_read_again(driver: Driver, services: Services, sandbox: Any) -> None:
     ids = fill(driver, services, [42] * 5)
     sandbox.add_fault(action="status_before", status=503, method="GET", skip=1)

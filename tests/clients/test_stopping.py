@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from tfso_hypatos.clients import hypatos, tfso
+from tfso_hypatos.clients import clock, hypatos, tfso
 from tfso_hypatos.clients.messages import Flow, Request, ask, pause, remember
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.sync_transport import SyncTransport
@@ -82,11 +86,11 @@ def test_a_stop_interrupts_a_pause(services: Services) -> None:
         transport = SyncTransport(services.tfso(), session)
         timer = threading.Timer(0.1, transport.stop)
         timer.start()
-        started = time.monotonic()
+        started = clock.now()
         with pytest.raises(Stopped, match="stopped while waiting"):
             transport.drive(pause(30, "the settle time"))
         timer.join()
-    assert time.monotonic() - started < 1
+    assert clock.now() - started < 1
 
 
 def test_a_stop_interrupts_the_wait_before_a_repeat(services: Services, sandbox: Any, log: Log) -> None:
@@ -95,20 +99,20 @@ def test_a_stop_interrupts_the_wait_before_a_repeat(services: Services, sandbox:
         transport = SyncTransport(services.tfso(patience=Patience()), session)
         timer = threading.Timer(0.15, transport.stop)
         timer.start()
-        started = time.monotonic()
+        started = clock.now()
         with pytest.raises(Stopped):
             transport.drive(tfso.create_sales_order(ORDER))
         timer.join()
-    assert time.monotonic() - started < 1
+    assert clock.now() - started < 1
     assert log.orders == []
 
 
 def test_a_change_that_came_too_late_is_not_sent(driver: Driver, services: Services, log: Log) -> None:
     for flow in (
-        tfso.create_sales_order(ORDER, not_after=time.monotonic() - 0.01),
-        tfso.add_line(7, LINE, not_after=time.monotonic() - 0.01),
-        tfso.delete_line(7, 8, not_after=time.monotonic() - 0.01),
-        tfso.update_sales_order(7, {"status": "Invoice"}, not_after=time.monotonic() - 0.01),
+        tfso.create_sales_order(ORDER, not_after=clock.now() - 0.01),
+        tfso.add_line(7, LINE, not_after=clock.now() - 0.01),
+        tfso.delete_line(7, 8, not_after=clock.now() - 0.01),
+        tfso.update_sales_order(7, {"status": "Invoice"}, not_after=clock.now() - 0.01),
     ):
         flow_of_any: Flow[Any] = flow
         with pytest.raises(NotSent, match="was held back") as caught:
@@ -121,16 +125,43 @@ def test_a_change_that_came_too_late_is_not_sent(driver: Driver, services: Servi
 def test_a_slow_token_makes_a_change_too_late(driver: Driver, services: Services, sandbox: Any, log: Log) -> None:
     sandbox.add_fault(action="slow", path="token", seconds=0.3)
     with pytest.raises(NotSent):
-        driver.run(services.tfso(), tfso.create_sales_order(ORDER, not_after=time.monotonic() + 0.2))
+        driver.run(services.tfso(), tfso.create_sales_order(ORDER, not_after=clock.now() + 0.2))
     assert log.sent() == []
+
+
+def test_a_change_whose_connection_takes_too_long_is_not_sent(
+    driver: Driver, services: Services, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.4)
+        return look_up(*arguments, **options)
+
+    service = services.tfso()
+    by_name = replace(service, base_url=service.base_url.replace("127.0.0.1", "localhost"))
+    driver.run(service, tfso.list_page(tfso.SalesOrderFilter()))
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with pytest.raises(NotSent):
+        driver.run(by_name, tfso.create_sales_order(ORDER, not_after=clock.now() + 0.2))
+    assert log.sent("POST", "/salesorders") == []
+    driver.run(by_name, tfso.create_sales_order(ORDER, not_after=clock.now() + 5))
+    assert log.sent("POST", "/salesorders") != []
+
+
+def test_the_clock_goes_on_and_is_never_set_back() -> None:
+    moments = [clock.now() for _ in range(100)]
+    assert moments == sorted(moments)
+    if sys.platform == "linux":
+        assert clock.now() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=2)
 
 
 def test_a_change_is_not_repeated_past_its_time(driver: Driver, services: Services, sandbox: Any, log: Log) -> None:
     sandbox.add_fault(action="rate_limit", retry_after=0.3, method="POST", path="salesorders", times=9)
-    started = time.monotonic()
+    started = clock.now()
     with pytest.raises((RateLimited, NotSent)):
         driver.run(services.tfso(), tfso.create_sales_order(ORDER, not_after=started + 0.2))
-    assert time.monotonic() - started < 0.3
+    assert clock.now() - started < 0.3
     assert len(log.sent("POST")) == 1
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import requests
 
-from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients import clock, tfso
 from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.clients.token import TOKENS, Credentials
@@ -103,7 +103,7 @@ def test_a_token_is_renewed_two_minutes_or_a_fifth_early(
     driver.run(service, tfso.list_page(FIRST_PAGE))
     token = TOKENS.get(service.credentials)
     assert token is not None
-    assert token.renew_at - time.monotonic() == pytest.approx(lifetime - early, abs=1)
+    assert token.renew_at - clock.now() == pytest.approx(lifetime - early, abs=1)
 
 
 def test_a_401_in_mid_run_is_answered_with_one_fresh_token(
@@ -122,14 +122,23 @@ def test_a_401_on_a_creation_creates_one_order(driver: Driver, services: Service
     assert log.order["id"] == created.id
 
 
-def test_a_second_401_is_the_end(driver: Driver, services: Services, sandbox: Any, log: Log) -> None:
+def test_a_second_401_may_be_the_doing_of_another_process(
+    driver: Driver, services: Services, sandbox: Any, log: Log
+) -> None:
+    sandbox.add_fault(action="unauthorized", method="POST", path="salesorders", times=2)
+    created = driver.run(services.tfso(), tfso.create_sales_order(ORDER))
+    assert log.order["id"] == created.id
+    assert len(log.token_requests) == 3
+
+
+def test_a_third_401_is_the_end(driver: Driver, services: Services, sandbox: Any, log: Log) -> None:
     sandbox.add_fault(action="unauthorized", method="POST", path="salesorders", times=10)
     with pytest.raises(AuthenticationFailed, match="create the sales order") as caught:
         driver.run(services.tfso(), tfso.create_sales_order(ORDER))
     assert caught.value.permanent
     assert not caught.value.ambiguous
-    assert len(log.sent("POST")) == 2
-    assert len(log.token_requests) == 2
+    assert len(log.sent("POST")) == 3
+    assert len(log.token_requests) == 3
     assert log.orders == []
 
 

@@ -170,8 +170,12 @@ def _tell(title: str, verdicts: Sequence[Verdict]) -> bool:
     _count("other errors, handed over", [each for each in verdicts if each.handed not in ("", *uncertain)], "handed")
     _count("not solved by clearing", [each for each in verdicts if each.unsolved], "unsolved")
     print(f"  {'strays of the first pass':34} {sum(each.strays for each in verdicts):>6}")
-    print(f"  {'faults that hit nothing':34} {sum(not each.hits for each in verdicts):>6}")
-    return failed
+    idle = [each for each in verdicts if not each.hits]
+    print(f"  {'faults that hit nothing':34} {len(idle):>6}")
+    for each in idle[:5]:
+        print(f"    --cell '{each.cell}'")
+    print(f"  {'both faults of two hit':34} {sum(each.hits > 1 for each in verdicts):>6}")
+    return failed or any(each.unsolved for each in verdicts)
 
 
 def _count(title: str, verdicts: Sequence[Verdict], attribute: str) -> None:

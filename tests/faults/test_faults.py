@@ -103,7 +103,7 @@ def test_the_matrix_finds_a_duplicate_line() -> None:
     def accept(*_: Any) -> Flow[None]:
         yield from ()
 
-    with mock.patch("tfso_hypatos.flows.invoice._check_content", accept):
+    with mock.patch("tfso_hypatos.flows.invoice.check_content", accept):
         assert broken(LINE, plan_lines=keep_surplus) == {"duplicate line"}
 
 
@@ -113,7 +113,7 @@ def test_the_matrix_finds_a_duplicate_order() -> None:
         return True
 
     # The invoice step would withdraw what the create step has left.
-    with mock.patch("tfso_hypatos.flows.invoice.withdraw_one", leave):
+    with mock.patch("tfso_hypatos.flows.billing.withdraw_one", leave):
         assert broken(CREATE, withdraw=leave) == {"duplicate order"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,9 @@ from typing import Any, NamedTuple
 
 EPOCH = datetime.datetime(2026, 3, 2, 8, tzinfo=datetime.UTC)
 """The moment at which simulated time begins."""
+
+DEFAULTS: Mapping[str, Any] = {"status": "Draft", "currency": {"code": "NOK"}, "paymentMethod": {"id": 1}}
+"""What an order has that is created without it."""
 
 _PATH = re.compile(r"/salesorders(?:/(\d+)(/lines(?:/(\d+))?)?)?")
 
@@ -28,6 +32,7 @@ class Traits:
     :param deletes: whether orders can be deleted; otherwise only set inactive.
     :param withdraws: whether orders can be set inactive.
     :param backdates: whether createdAt is when a request arrived instead of when it took effect.
+    :param queue: seconds after an accepted invoicing during which the order shows neither status nor number of it.
     """
 
     list_lag: float = 0.0
@@ -38,11 +43,15 @@ class Traits:
     deletes: bool = True
     withdraws: bool = True
     backdates: bool = False
+    queue: float = 0.0
 
 
 @dataclass(frozen=True)
 class Order:
-    """An order; replaced, never changed, so that a list can show an older state."""
+    """An order; replaced, never changed, so that a list can show an older state.
+
+    :param queued: the status that it shows until a moment, although it is billed already.
+    """
 
     id: int
     fields: Mapping[str, Any]
@@ -50,6 +59,11 @@ class Order:
     modified: float
     lines: tuple[tuple[int, Mapping[str, Any]], ...] = ()
     number: int | None = None
+    queued: tuple[str, float] | None = None
+
+    def is_queued(self, now: float) -> bool:
+        """Say whether the order does not show yet that it is billed."""
+        return self.queued is not None and now < self.queued[1]
 
     @property
     def status(self) -> str:
@@ -160,17 +174,17 @@ class Server:
         if start + size < len(found):
             later = "&".join(f"{name}={value}" for name, value in {**query, "offset": str(start + size)}.items())
             headers = {"link": f'</salesorders?{later}>; rel="next"'}
-        return 200, [self.show(order) for order in found[start : start + size]], headers
+        return 200, [self.show(order, now - lag) for order in found[start : start + size]], headers
 
     def _create(self, body: Mapping[str, Any], now: float, arrived: float) -> Any:
         order_id = self._next
         self._next += 1
         created = arrived if self.traits.backdates else now
-        return self._keep(Order(order_id, {"status": "Draft", **body}, created, now), now)
+        return self._keep(Order(order_id, {**DEFAULTS, **body}, created, now), now)
 
     def _one(self, method: str, order: Order, body: Any, now: float) -> tuple[int, Any, dict[str, str]]:
         if method == "GET":
-            return 200, self.show(order), {}
+            return 200, self.show(order, now), {}
         if method == "DELETE":
             if not self.traits.deletes:
                 raise Refused(403, "NotAllowed")
@@ -181,7 +195,7 @@ class Server:
             return 204, None, {}
         if body.get("status") == "Invoice":
             return 200, self._invoice(order, body, now), {}
-        if order.number is not None:
+        if order.number is not None and not order.is_queued(now):
             raise Refused(409, "Invoiced")
         if body.get("status") == "Inactive" and not self.traits.withdraws:
             raise Refused(403, "NotAllowed")
@@ -193,32 +207,44 @@ class Server:
             raise Refused(400, "NoLines")
         self.invoices.append(Invoice(order.id, order.sells, now))
         number = 1000 + len(self.invoices)
-        return self._keep(replace(order, fields={**order.fields, **body}, modified=now, number=number), now)
+        queued = (order.queued[0] if order.is_queued(now) and order.queued else order.status, now + self.traits.queue)
+        fields = {**order.fields, **body}
+        return self._keep(replace(order, fields=fields, modified=now, number=number, queued=queued), now)
 
     def _lines(
         self, method: str, order: Order, line_id: str | None, body: Any, now: float
     ) -> tuple[int, Any, dict[str, str]]:
         if method == "GET":
             return 200, [{"id": key, **line} for key, line in order.lines], {}
-        if order.number is not None:
+        if order.number is not None and not order.is_queued(now):
             raise Refused(409, "Invoiced")
         if method == "POST":
             new, self._next = self._next, self._next + 1
-            self._keep(replace(order, lines=(*order.lines, (new, body)), modified=now), now)
+            self._keep_lines(order, (*order.lines, (new, body)), now)
             return 201, {"id": new, **body}, {}
-        left = tuple(line for line in order.lines if line[0] != int(line_id or 0))
-        if len(left) == len(order.lines):
+        there = dict(order.lines)
+        changed = there.pop(int(line_id or 0), None)
+        if changed is None:
             raise Refused(404, "NotFound")
-        self._keep(replace(order, lines=left, modified=now), now)
-        return 204, None, {}
+        if method == "PATCH":
+            there = {**dict(order.lines), int(line_id or 0): {**changed, **body}}
+        self._keep_lines(order, tuple(there.items()), now)
+        return (204, None, {}) if method == "DELETE" else (200, {"id": int(line_id or 0), **changed, **body}, {})
+
+    def _keep_lines(self, order: Order, lines: tuple[tuple[int, Mapping[str, Any]], ...], now: float) -> None:
+        self._keep(replace(order, lines=lines, modified=now), now)
+        # Here too the dangerous reading: what waits in the invoice queue bills the lines that it has at its end.
+        sells = self.orders[order.id].sells
+        self.invoices = [bill._replace(sells=sells) if bill.order_id == order.id else bill for bill in self.invoices]
 
     def _keep(self, order: Order, now: float) -> Any:
         self.orders = {**self.orders, order.id: order}
         self.history.append((now, self.orders))
-        return self.show(order)
+        return self.show(order, now)
 
-    def show(self, order: Order) -> dict[str, Any]:
-        """Return an order as an answer shows it."""
+    def show(self, order: Order, now: float = math.inf) -> dict[str, Any]:
+        """Return an order as an answer shows it at a moment."""
+        hidden = order.is_queued(now)
         shown: dict[str, Any] = {
             "id": order.id,
             **order.fields,
@@ -226,8 +252,10 @@ class Server:
             "taxAmount": order.net * Decimal("0.25"),
             "grossAmount": order.net * Decimal("1.25"),
         }
+        if hidden and order.queued:
+            shown["status"] = order.queued[0]
         if self.traits.stamps:
             shown |= {"createdAt": _moment(order.created), "modifiedAt": _moment(order.modified)}
-        if order.number is not None:
+        if order.number is not None and not hidden:
             shown["invoice"] = {**order.fields.get("invoice", {}), "number": order.number}
         return shown

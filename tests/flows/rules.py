@@ -17,7 +17,7 @@ from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.flows import create, hold, invoice, look
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
-from tfso_hypatos.flows.intent import Holder, Intent, marker_of
+from tfso_hypatos.flows.intent import Holder, Intent, Marker, marker_of
 
 Patch = pytest.MonkeyPatch
 CALM_RACE = Setting(runs=(None,) * 3, net=CALM)
@@ -25,6 +25,7 @@ HURRIED_RACE = Setting(runs=(None,) * 3, net=Net(latency=0.6), gap=0.2)
 TWINS = Setting(runs=(2, None), net=HARSH)
 ALONE = Setting(net=Net(lost=0.15, kill=0.05))
 NO_WAY_TO_WITHDRAW = Traits(deletes=False, withdraws=False)
+QUEUEING = Setting(net=Net(lost=0.15, kill=0.05), traits=Traits(queue=30.0))
 LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0), gap=0.2)
 
 
@@ -47,8 +48,8 @@ def lines_by_anybody(patch: Patch) -> None:
         yield from ()
 
     patch.setattr(create, "Hold", NobodysHold)
-    patch.setattr(invoice, "_check_content", nothing)
-    patch.setattr(invoice, "_check_gross", lambda *_: None)
+    patch.setattr(invoice, "check_content", nothing)
+    patch.setattr(invoice, "check_bill", lambda *_: None)
     patch.setattr(invoice, "_too_young", lambda *_: 0.0)
 
 
@@ -118,7 +119,7 @@ def no_election(patch: Patch) -> None:
 
     patch.setattr(create, "elect", the_last)
     patch.setattr(create, "withdraw", nothing)
-    patch.setattr(invoice, "_check_alone", nothing)
+    patch.setattr(invoice, "check_alone", nothing)
 
 
 def no_look_at_the_status(patch: Patch) -> None:
@@ -126,10 +127,11 @@ def no_look_at_the_status(patch: Patch) -> None:
 
     def blind(order_id: int) -> Flow[Sight]:
         sight = yield from see(order_id)
-        draft = {"status": "Draft", "invoice": None}
+        # Whoever does not read the status does not read in the marker either that it is about to change.
+        draft = {"status": "Draft", "invoice": None, "internal_memo": (sight.order.internal_memo or "").rstrip("!")}
         return sight._replace(order=sight.order.model_copy(update=draft))
 
-    def at_once(order: Any, _: object) -> Flow[Any]:
+    def at_once(order: Any, *_: object) -> Flow[Any]:
         yield from ()
         return order
 
@@ -167,6 +169,18 @@ def everybody_inherits(patch: Patch) -> None:
 
 def no_wait_for_twins(patch: Patch) -> None:
     patch.setattr(invoice, "_too_young", lambda *_: 0.0)
+
+
+def no_word_of_the_invoicing(patch: Patch) -> None:
+    patch.setattr(Marker, "sent", lambda self: self)
+
+
+def no_look_for_twins_before_invoicing(patch: Patch) -> None:
+    def alone(*_: object) -> Flow[bool]:
+        yield from ()
+        return True
+
+    patch.setattr(invoice, "check_alone", alone)
 
 
 class Rule(NamedTuple):
@@ -219,4 +233,6 @@ RULES = [
         frozenset({_TWICE}),
     ),
     Rule("let a young order grow old", no_wait_for_twins, LAGGING, frozenset({_TWICE})),
+    Rule("look for twins before invoicing", no_look_for_twins_before_invoicing, LAGGING, frozenset({_TWICE})),
+    Rule("an order that is being invoiced is left alone", no_word_of_the_invoicing, QUEUEING, frozenset({_TWICE})),
 ]

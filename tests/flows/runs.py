@@ -13,10 +13,11 @@ from tests.flows.books import EPOCH
 from tests.flows.world import Process, World
 
 from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos.flows.billing import InvoiceOrder, Payer
 from tfso_hypatos.flows.create import Created, find_or_create
 from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Intent, key_of
-from tfso_hypatos.flows.invoice import InvoiceOrder, invoice
+from tfso_hypatos.flows.invoice import invoice
 from tfso_hypatos.flows.results import created_result, invoice_result
 from tfso_hypatos.models.base import amount
 
@@ -116,7 +117,9 @@ class Run:
             order_id=earlier["sales_order_id"],
             key=key_of(ORGANIZATION, earlier["order_key"]),
             created_gross=amount(earlier["gross_amount"], "gross_amount"),
+            payer=Payer(*(earlier[name] for name in Payer._fields)),
             expected_line_ids=earlier["line_ids"],
+            line_hashes=earlier["line_hashes"],
         )
         created_by = Holder.parse(earlier["holder"]) if number == 1 and "holder" in earlier else None
         if created_by is not None and not inherits(me, created_by):

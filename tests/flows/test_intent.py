@@ -103,8 +103,19 @@ def test_a_holder_survives_its_text(index: int) -> None:
     holder = Holder.of("orders", "run", "create", index, 1)
     marker = Marker("a" * 16, "b" * 10, holder)
     assert Marker.in_text(f"before {marker} after") == marker
+    assert Marker.in_text(f"before {marker.sent()} after") == marker.sent() != marker
     assert Holder.parse(str(holder)) == holder
     assert holder.map_index == index
+
+
+def test_only_a_mark_right_behind_the_marker_says_that_the_order_is_being_invoiced() -> None:
+    marker = intent().marker
+    for text, invoicing in ((f"{marker}!", True), (f"{marker}! {marker}", True), (f"{marker} !", False)):
+        found = Marker.in_text(text)
+        assert found is not None
+        assert found.invoicing is invoicing
+    assert marker.sent().held_by(RIVAL).invoicing
+    assert marker.sent().sent() == marker.sent()
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
@@ -117,6 +128,9 @@ def test_a_marker_survives_beside_any_text(text: str) -> None:
         taken = marker.held_by(RIVAL)
         assert Marker.in_text(taken.put_into(both)) == taken
         assert len(taken.put_into(both)) == len(both)
+        sent = marker.sent().put_into(both)
+        assert sent == f"{both}!"
+        assert marker.put_into(sent) == both
 
 
 def test_the_marker_stands_behind_the_callers_memo() -> None:
@@ -127,16 +141,16 @@ def test_the_marker_stands_behind_the_callers_memo() -> None:
 
 def test_memo_and_the_longest_marker_share_three_hundred_characters() -> None:
     longest = Holder.of("orders", "run-2", "create", 0xFFFFF, 1)
-    assert len(str(intent(holder=longest).marker)) == 48
-    marked = intent({**ORDER, "internalMemo": "m" * 251})
-    assert marked.order.internal_memo == "m" * 251 + f"\n{marked.marker}"
-    taken = marker_change(seen(internalMemo=marked.order.internal_memo), marked.marker.held_by(longest))
+    assert len(str(intent(holder=longest).marker.sent())) == 49
+    marked = intent({**ORDER, "internalMemo": "m" * 250})
+    assert marked.order.internal_memo == "m" * 250 + f"\n{marked.marker}"
+    taken = marker_change(seen(internalMemo=marked.order.internal_memo), marked.marker.held_by(longest).sent())
     assert len(taken["internalMemo"]) == FIELD_LIMITS["internalMemo"] == 300
     for holder in (ME, longest):
         with pytest.raises(InvalidInput) as error:
-            intent({**ORDER, "internalMemo": "m" * 252}, holder=holder)
+            intent({**ORDER, "internalMemo": "m" * 251}, holder=holder)
         assert str(error.value) == (
-            "order.internalMemo: at most 251 characters, because the marker of up to 48 characters is put behind it "
+            "order.internalMemo: at most 250 characters, because the marker of up to 49 characters is put behind it "
             "(nothing was sent)"
         )
 
@@ -152,7 +166,7 @@ def test_the_marker_can_stand_in_the_reference_number() -> None:
     longest = Holder.of("orders", "run", "create", 9_999_999, 1)
     marked = intent({**ORDER, "internalMemo": "m" * 300}, holder=longest, marker_field="referenceNumber")
     assert marked.order.reference_number == str(marked.marker)
-    assert len(marked.order.reference_number) <= 50
+    assert len(str(marked.marker.sent())) <= 50
     assert marked.order.internal_memo == "m" * 300
     with pytest.raises(InvalidInput, match=r"order\.referenceNumber: must be left out"):
         intent({**ORDER, "referenceNumber": "PO 7"}, marker_field="referenceNumber")

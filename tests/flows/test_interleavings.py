@@ -23,9 +23,10 @@ from tests.flows.runs import DAG, KEY, ORGANIZATION, SELLS
 
 from tfso_hypatos.clients.messages import Pause, Request, Response
 from tfso_hypatos.exceptions import NotSent, TfsoHypatosError, TimedOut
+from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.create import Created, find_or_create
 from tfso_hypatos.flows.intent import Holder
-from tfso_hypatos.flows.invoice import InvoiceOrder, invoice
+from tfso_hypatos.flows.invoice import invoice
 
 RUNS = 3
 LATE = 0.7 * TIMING.settle

@@ -5,14 +5,24 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.flows.books import Traits
 from tests.flows.player import KEY, ME, RIVAL, TIMING, Player, after, intent, late, lost, refused, unanswered
 from tests.flows.runs import LINES, ORGANIZATION
 
 from tfso_hypatos.clients.messages import Request, Response
-from tfso_hypatos.exceptions import NoAnswer, NotSent, OrderDrift, OutcomeUncertain, PermissionDenied, TimedOut
+from tfso_hypatos.exceptions import (
+    NoAnswer,
+    NotSent,
+    OrderBusy,
+    OrderDrift,
+    OutcomeUncertain,
+    PermissionDenied,
+    TimedOut,
+)
+from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.create import find_or_create
 from tfso_hypatos.flows.intent import Holder
-from tfso_hypatos.flows.invoice import Invoiced, InvoiceOrder, invoice
+from tfso_hypatos.flows.invoice import MOST_DOUBTS, Invoiced, invoice
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.tfso import InvoiceDetails
 
@@ -20,18 +30,18 @@ INVOICER = Holder.of("orders", "run-1", "invoice", -1, 1)
 GROSS = Decimal("399.625")
 
 
-def with_order(lines: Any = LINES) -> Player:
-    player = Player()
+def with_order(lines: Any = LINES, traits: Traits | None = None) -> Player:
+    player = Player(traits)
     player.drive(find_or_create(intent(lines=lines), TIMING, ORGANIZATION))
     player.requests.clear()
     player.now += 20
     return player
 
 
-def run(player: Player, created_by: Holder | None = ME, **task: Any) -> Invoiced:
+def run(player: Player, created_by: Holder | None = ME, me: Holder = INVOICER, **task: Any) -> Invoiced:
     player.steps.clear()
     given = {"order_id": 1, "key": KEY, **task}
-    return player.drive(invoice(InvoiceOrder(**given), TIMING, ORGANIZATION, INVOICER, created_by))
+    return player.drive(invoice(InvoiceOrder(**given), TIMING, ORGANIZATION, me, created_by))
 
 
 LOOK = ["GET /salesorders/1", "GET /salesorders/1/lines", "GET /salesorders", "PATCH /salesorders/1"]
@@ -217,6 +227,36 @@ def test_an_empty_twin_is_withdrawn() -> None:
     twin = player.make_order(RIVAL)
     assert run(player).invoiced
     assert twin not in player.server.orders
+
+
+def test_an_empty_twin_that_cannot_surely_be_withdrawn_is_looked_at_again() -> None:
+    player = with_order()
+    twin = player.make_order(RIVAL)
+    player.on(f"DELETE /salesorders/{twin}", unanswered(NoAnswer("reset")))
+    assert run(player).invoiced
+    assert player.count(f"DELETE /salesorders/{twin}") == 1
+    assert player.steps[-5:-1] == ["pause 10", *LOOK[:3]]
+
+
+def test_an_empty_twin_of_which_nothing_is_sure_is_left_to_a_later_try_after_five_looks() -> None:
+    player = with_order()
+    twin = player.make_order(RIVAL)
+    player.on(f"DELETE /salesorders/{twin}", *[lost(NoAnswer("reset"))] * 9)
+    with pytest.raises(OrderBusy, match="same business order as 1 is there and keeps changing") as raised:
+        run(player)
+    assert not raised.value.permanent
+    assert player.count(f"DELETE /salesorders/{twin}") == MOST_DOUBTS + 1 == 6
+    assert player.server.invoices == []
+
+
+def test_a_twin_that_gets_lines_while_it_is_withdrawn_is_left_to_a_person() -> None:
+    player = with_order()
+    twin = player.make_order(RIVAL)
+    player.on(f"GET /salesorders/{twin}", after(lambda: player.add(twin, LINES[0])))
+    with pytest.raises(OrderDrift, match=f"Sales orders 1 and {twin} belong to the same business order"):
+        run(player)
+    assert player.server.orders[twin].lines
+    assert player.server.invoices == []
 
 
 def test_orders_that_are_no_twins_are_left_alone() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.flows.player import ME, Player, answered, intent, refused
 
 from tfso_hypatos.clients.messages import Request, Response
 from tfso_hypatos.exceptions import NotFound, TransactionNeverPosted
+from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
 from tfso_hypatos.flows.enrich import enrich, merge, patch_from_order, without_nulls
 from tfso_hypatos.flows.intent import Marker
@@ -33,8 +35,14 @@ def order(**fields: Any) -> SalesOrder:
 
 
 def test_results_are_plain_and_hold_no_personal_data() -> None:
-    seen = order(customer={"id": 7, "name": "Kari Nordmann"}, netAmount=319.7, taxAmount=79.925, grossAmount=399.625)
-    result = created_result("web-10045", Created(seen, (2, 3), True, ME, ()))
+    payer = {
+        "customer": {"id": 7, "name": "Kari Nordmann", "street": "Storgata 1"},
+        "currency": {"code": "NOK", "rate": 1},
+        "paymentMethod": {"id": 3, "name": "Vipps"},
+    }
+    seen = order(**payer, netAmount=319.7, taxAmount=79.925, grossAmount=399.625)
+    lines = tuple(read(SalesOrderLine, {**LINE, "id": line_id}, "a line") for line_id in (2, 3))
+    result = created_result("web-10045", Created(seen, lines, True, ME, ()))
     assert result == json.loads(json.dumps(result))
     assert result == {
         "order_key": "web-10045",
@@ -42,11 +50,17 @@ def test_results_are_plain_and_hold_no_personal_data() -> None:
         "status": "Invoice",
         "created": True,
         "line_ids": [2, 3],
+        "line_hashes": [line_hash(line) for line in lines],
+        "customer_id": 7,
+        "currency": "NOK",
+        "payment_method_id": 3,
         "net_amount": "319.7",
         "tax_amount": "79.925",
         "gross_amount": "399.625",
         "holder": str(ME),
     }
+    assert [len(text) for text in result["line_hashes"]] == [8, 8]
+    assert not {"Kari Nordmann", "Storgata 1", "Vipps", "Coffee"} & set(re.findall(r"[\w ]+", str(result)))
     assert "holder" not in created_result("web-10045", Created(seen, (), False, None, ()))
     assert created_result("k", Created(order(grossAmount=1e7), (), False, None, ()))["gross_amount"] == "10000000.0"
     invoiced = invoice_result(seen)

@@ -128,9 +128,18 @@ class Shop:
     :param template: processes are forked from it.
     :param home: folder of its Airflow.
     :param late: seconds after which a late request is carried out.
+    :param marker_field: field of the order that carries the marker.
     """
 
-    def __init__(self, sandbox: Sandbox, template: Template, home: Path, late: float = LATE) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        template: Template,
+        home: Path,
+        late: float = LATE,
+        marker_field: str = "internalMemo",
+    ) -> None:
+        self.marker_field = marker_field
         self.sandbox = sandbox
         self.home = home
         self._late = late
@@ -152,6 +161,7 @@ class Shop:
             "map_index": task.map_index,
             "keys": list(task.keys),
             "result": task.result,
+            "marker_field": self.marker_field,
             "try_number": try_number,
             "boundary": kill.boundary if kill else "",
             "at": kill.at if kill else 0,
@@ -267,15 +277,18 @@ class Rig:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
-    def shop(self, *, late: float = LATE) -> Iterator[Shop]:
+    def shop(self, *, late: float = LATE, marker_field: str = "internalMemo", list_lag: float = 0.0) -> Iterator[Shop]:
         """Return empty books.
 
         :param late: seconds after which a late request is carried out.
+        :param marker_field: field of the order that carries the marker.
+        :param list_lag: seconds until a new order appears in lists.
         """
         self._made += 1
         self.sandbox.reset()
+        self.sandbox.configure(list_lag=list_lag)
         home = self.folder / f"cell-{self._made}"
-        yield Shop(self.sandbox, self.template, home, late)
+        yield Shop(self.sandbox, self.template, home, late, marker_field)
         shutil.rmtree(home, ignore_errors=True)
 
 

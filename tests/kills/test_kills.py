@@ -6,24 +6,26 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.kills.matrix import Cell, play
+from tests.kills.matrix import WORLDS, Cell, play
 from tests.kills.rig import KEY, Rig
 from tests.kills.verdict import ORGANIZATION, judge
 
 from tfso_hypatos.flows.intent import key_of
 
 SAMPLE = (
-    "create/before:5/kept",
-    "create/sent:3/forgotten",
-    "create/late:-2/kept",
-    "create/read:3/forgotten",
-    "create/unkept/kept",
-    "create/kept/kept",
-    "create/read:4/unread:8/kept",
-    "invoice/unread:-1/forgotten",
-    "invoice/late:-1/kept",
-    "invoice/unpushed/kept",
-    "enrich/pushed/kept",
+    "create/before:5/kept/memo",
+    "create/sent:3/forgotten/memo",
+    "create/late:-2/kept/memo",
+    "create/read:3/forgotten/memo",
+    "create/unkept/kept/memo",
+    "create/kept/kept/memo",
+    "create/read:4/unread:8/kept/memo",
+    "invoice/unread:-1/forgotten/memo",
+    "invoice/late:-1/kept/memo",
+    "invoice/unpushed/kept/memo",
+    "enrich/pushed/kept/memo",
+    "create/late:-1/kept/reference",
+    "create/unread:3/forgotten/lagging",
 )
 
 
@@ -37,7 +39,7 @@ def rig() -> Iterator[Rig]:
 def test_a_kill_breaks_no_promise(rig: Rig, name: str) -> None:
     cell = Cell.parse(name)
     # Not as late as the matrix has it: other tests may keep this machine busy.
-    with rig.shop(late=0.12) as shop:
+    with rig.shop(late=0.12, **WORLDS[cell.world]) as shop:
         outcome = play(shop, cell)
     assert outcome.killed == len(cell.kills)
     assert (outcome.verdict.broken, outcome.verdict.person) == (0, 0), outcome.verdict

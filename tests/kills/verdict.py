@@ -82,8 +82,8 @@ def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool, reco
 
 
 def _carries(order: Mapping[str, Any], key: str) -> bool:
-    marker = Marker.in_text(order.get("internalMemo"))
-    return marker is not None and marker.key == key_of(ORGANIZATION, key)
+    markers = [Marker.in_text(order.get(field)) for field in ("internalMemo", "referenceNumber")]
+    return any(marker is not None and marker.key == key_of(ORGANIZATION, key) for marker in markers)
 
 
 def _lines(order: Mapping[str, Any]) -> Counter[tuple[str, str, str]]:

@@ -58,6 +58,7 @@ class Try:
     :param task_id: create, invoice or enrich.
     :param keys: order keys; several ones are those of a mapped task.
     :param result: what the invoice task is given; None: what the create task of its run returned.
+    :param marker_field: field of the order that carries the marker.
     :param boundary: where it kills itself; empty: nowhere.
     :param at: the request around which it does so, counted from 1.
     :param start_at: monotonic time at which it begins, once it is ready.
@@ -74,6 +75,7 @@ class Try:
     try_number: int = 1
     retries: int = 4
     result: dict[str, Any] | None = None
+    marker_field: str = "internalMemo"
     boundary: str = ""
     at: int = 0
     start_at: float = 0.0
@@ -102,7 +104,7 @@ def dag_of(task: Try) -> DAG:
         invoice: Any
         if task.map_index >= 0:
             create = CreateSalesOrderOperator.partial(
-                task_id="create", order=ORDER, lines=LINES, retries=task.retries
+                task_id="create", order=ORDER, lines=LINES, marker_field=task.marker_field, retries=task.retries
             ).expand(order_key=task.keys)
             invoice = InvoiceSalesOrderOperator.partial(task_id="invoice", retries=task.retries).expand(
                 sales_order_id=create.output
@@ -112,7 +114,12 @@ def dag_of(task: Try) -> DAG:
             )
             return dag
         one = CreateSalesOrderOperator(
-            task_id="create", order=ORDER, lines=LINES, order_key=task.keys[0], retries=task.retries
+            task_id="create",
+            order=ORDER,
+            lines=LINES,
+            order_key=task.keys[0],
+            marker_field=task.marker_field,
+            retries=task.retries,
         )
         invoice = InvoiceSalesOrderOperator(
             task_id="invoice", sales_order_id=task.result or one.output, retries=task.retries

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import DAG
 
 from tfso_hypatos.exceptions import BadRequest, NotFound, OrderDrift, OutcomeUncertain, TfsoHypatosError
-from tfso_hypatos.flows import invoice as flow
+from tfso_hypatos.flows import billing
 from tfso_hypatos.flows.hold import Setbacks
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator, InvoiceSalesOrderOperator
@@ -266,7 +266,10 @@ def test_the_invoice_task_of_the_same_dag_goes_on_without_taking_over(
     invoice.sales_order_id = run.execute(create)
     run.execute(invoice)
     (change,) = log.sent("PATCH")
-    assert json.loads(change["body"]) == {"status": "Invoice"}
+    # The same request says in the marker that the order is being invoiced.
+    asked, marker = json.loads(change["body"]), log.order["internalMemo"]
+    assert asked == {"status": "Invoice", "internalMemo": marker}
+    assert marker.endswith("!")
 
 
 def test_two_invoice_tasks_of_a_dag_do_not_share_the_order(
@@ -289,7 +292,7 @@ def test_two_invoice_tasks_of_a_dag_do_not_share_the_order(
 def test_a_status_that_may_mean_being_invoiced_sends_nothing(
     run: Run, log: Log, created: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "is_known", lambda _: False)
+    monkeypatch.setattr(billing, "is_known", lambda _: False)
     changes = len(log.changes)
     with pytest.raises(OutcomeUncertain, match="may mean that it is being invoiced"):
         run.execute(invoicing(created))

@@ -213,6 +213,18 @@ def test_invoice_is_numbered_and_final(tfso: Tfso, sandbox: Sandbox) -> None:
     assert len(tfso.books["invoices"]) == 2
 
 
+def test_the_request_that_invoices_may_mark_the_order(tfso: Tfso, sandbox: Sandbox) -> None:
+    number = tfso.order(LINE)
+    marks = [{"internalMemo": f"memo {count}", "referenceNumber": f"PO {count}"} for count in range(3)]
+    answers = [tfso.change(number, status="Invoice", **mark) for mark in marks[:2]]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert tfso.read(number)["internalMemo"] == "memo 0"
+    assert tfso.change(number, status="Invoice", memo="x").status_code == 409
+    sandbox.configure(reinvoice="invoice_again")
+    assert tfso.change(number, status="Invoice", **marks[2]).json()["referenceNumber"] == "PO 2"
+    assert len(tfso.books["invoices"]) == 2
+
+
 def test_books_keep_every_invoice(tfso: Tfso, sandbox: Sandbox) -> None:
     sandbox.configure(reinvoice="invoice_again")
     number = tfso.order(LINE)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 import aiohttp
 
+from tfso_hypatos.clients import clock
 from tfso_hypatos.clients import token as tokens
 from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Response, Step
 from tfso_hypatos.clients.repeat import async_retrying
 from tfso_hypatos.clients.socket_errors import aiohttp_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
-from tfso_hypatos.clients.transport import CONNECT_TIMEOUT, Service, Transport, ignore
+from tfso_hypatos.clients.transport import PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
 from tfso_hypatos.exceptions import AuthenticationFailed, TfsoHypatosError
 
 T = TypeVar("T")
@@ -83,12 +84,14 @@ class AsyncTransport(Transport):
     async def _authorized(self, request: Request) -> Response:
         if self.service.is_token_request(request):
             return await self._send(request, None)
-        token = await self.token()
-        try:
-            return await self._send(request, token)
-        except AuthenticationFailed:
-            self._store.drop(self.service.credentials, token)
-            return await self._send(request, await self.token())
+        for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
+            token = await self.token()
+            try:
+                return await self._send(request, token)
+            except AuthenticationFailed:
+                self._store.drop(self.service.credentials, token)
+            await asyncio.sleep(pause)
+        return await self._send(request, await self.token())
 
     async def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""
@@ -110,7 +113,11 @@ class AsyncTransport(Transport):
         url = self.service.url(request)
         self._hold_back(request, self._stopped)
         timeout = aiohttp.ClientTimeout(
-            total=self.service.timeout, connect=None, sock_connect=min(CONNECT_TIMEOUT, self.service.timeout)
+            total=self.service.timeout,
+            # With name and TLS, or only the socket: what must not be late must not wait for a connection either.
+            connect=None if request.not_after is None else self._connect_timeout(request),
+            sock_connect=self._connect_timeout(request),
+            ceil_threshold=math.inf,
         )
         headers = self._headers(request, token)
         authorization = headers.pop("Authorization", None)
@@ -122,7 +129,7 @@ class AsyncTransport(Transport):
                 prepared.headers["Authorization"] = authorization
             return await send(prepared)
 
-        sent_at = time.monotonic()
+        sent_at = clock.now()
         try:
             async with self.session.request(
                 request.method,
@@ -137,5 +144,5 @@ class AsyncTransport(Transport):
             ) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise aiohttp_error(self.service.name, request, url, error) from None
+            raise self._unsent(request, aiohttp_error(self.service.name, request, url, error)) from None
         return self._answer(request, answer.status, answer.headers, body, sent_at)

@@ -33,7 +33,7 @@ class Request:
     :param repeatable: sending it twice does no harm, so it may be repeated after an ambiguous failure.
     :param changes: it changes something, so the stop flag is looked at before it is sent.
     :param is_link: the path is a link that the server gave, to be followed on the same host only.
-    :param not_after: monotonic time in seconds after which it must no longer be sent, because what it rests on
+    :param not_after: moment (:func:`clock.now`) after which it must no longer be sent, because what it rests on
         (who holds the order) may have changed; None: any time.
     """
 
@@ -57,8 +57,8 @@ class Response:
     :param status: HTTP status code.
     :param value: the decoded JSON body, numbers with a fraction as Decimal; None without a body.
     :param headers: header names in lower case.
-    :param sent_at: monotonic time in seconds at which the request was sent: what the answer shows is not older.
-    :param answered_at: monotonic time in seconds at which the answer was read.
+    :param sent_at: moment (:func:`clock.now`) at which the request was sent: what the answer shows is not older.
+    :param answered_at: moment (:func:`clock.now`) at which the answer was read.
     """
 
     status: int

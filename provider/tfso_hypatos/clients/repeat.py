@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import tenacity
 from tenacity.wait import wait_base
 
+from tfso_hypatos.clients import clock
 from tfso_hypatos.clients.messages import Request
 from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, RateLimited, ServerError
 
@@ -73,7 +73,7 @@ def _stop(patience: Patience) -> Callable[[tenacity.RetryCallState], bool]:
         if since_start + retry_state.upcoming_sleep >= patience.budget:
             return True
         not_after = _request_of(retry_state).not_after
-        return not_after is not None and time.monotonic() + retry_state.upcoming_sleep >= not_after
+        return not_after is not None and clock.now() + retry_state.upcoming_sleep >= not_after
 
     return out_of_patience
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import requests
 
+from tfso_hypatos.clients import clock
 from tfso_hypatos.clients import token as tokens
+from tfso_hypatos.clients.connections import checked, guard
 from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Response, Step
 from tfso_hypatos.clients.repeat import retrying
 from tfso_hypatos.clients.socket_errors import requests_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
-from tfso_hypatos.clients.transport import CONNECT_TIMEOUT, Service, Transport, ignore
+from tfso_hypatos.clients.transport import PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
 from tfso_hypatos.exceptions import AuthenticationFailed, ConfigurationError, Stopped, TfsoHypatosError
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class SyncTransport(Transport):
     def __init__(self, service: Service, session: requests.Session, store: TokenStore = TOKENS) -> None:
         super().__init__(service, store)
         self.session = session
+        guard(session)
         self._stop = threading.Event()
         self._repeat = retrying(service.patience, self._sleep, self._log_repeat)
         self._settings: dict[str, Mapping[str, Any]] = {}
@@ -79,12 +81,14 @@ class SyncTransport(Transport):
     def _authorized(self, request: Request) -> Response:
         if self.service.is_token_request(request):
             return self._send(request, None)
-        token = self.token()
-        try:
-            return self._send(request, token)
-        except AuthenticationFailed:
-            self._store.drop(self.service.credentials, token)
-            return self._send(request, self.token())
+        for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
+            token = self.token()
+            try:
+                return self._send(request, token)
+            except AuthenticationFailed:
+                self._store.drop(self.service.credentials, token)
+            self._sleep(pause)
+        return self._send(request, self.token())
 
     def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""
@@ -106,18 +110,23 @@ class SyncTransport(Transport):
 
     def _send(self, request: Request, token: Token | None) -> Response:
         url = self.service.url(request)
-        self._hold_back(request, self._stop.is_set())
         prepared = self._prepare(request, url, token)
-        sent_at = time.monotonic()
+
+        def hold_back() -> None:
+            self._hold_back(request, self._stop.is_set())
+
+        hold_back()
+        sent_at = clock.now()
         try:
-            answer = self.session.send(
-                prepared,
-                timeout=(min(CONNECT_TIMEOUT, self.service.timeout), self.service.timeout),
-                allow_redirects=False,
-                **self._environment(url),
-            )
+            with checked(hold_back):
+                answer = self.session.send(
+                    prepared,
+                    timeout=(self._connect_timeout(request), self.service.timeout),
+                    allow_redirects=False,
+                    **self._environment(url),
+                )
         except requests.RequestException as error:
-            raise requests_error(self.service.name, request, url, error) from None
+            raise self._unsent(request, requests_error(self.service.name, request, url, error)) from None
         return self._answer(request, answer.status_code, answer.headers, answer.content, sent_at)
 
     def _prepare(self, request: Request, url: str, token: Token | None) -> requests.PreparedRequest:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from requests.utils import parse_header_links
 
 from tfso_hypatos.clients.failures import http_date
-from tfso_hypatos.clients.messages import Flow, Request, ask
-from tfso_hypatos.exceptions import UnexpectedResponse
+from tfso_hypatos.clients.messages import Flow, Request, Response, ask
+from tfso_hypatos.exceptions import BadRequest, UnexpectedResponse
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate, SalesOrderPatch
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
@@ -22,6 +22,9 @@ from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 PAGE_SIZE = 100
 """Orders asked for at once; the maximum is not documented, other lists of the API allow 100."""
 
+
+MOST_RESTARTS = 2
+"""How often a list is begun anew because the link to its next page was refused."""
 
 MOST_IDLE_PAGES = 10
 """Pages in a row without a new order, after which the list is taken for one without an end."""
@@ -68,8 +71,8 @@ class Sight(NamedTuple):
     """An order as it was seen.
 
     :param order: the order.
-    :param seen_at: monotonic time in seconds that it is not older than.
-    :param answered_at: monotonic time in seconds at which the answer was read.
+    :param seen_at: moment (:func:`clock.now`) that it is not older than.
+    :param answered_at: moment (:func:`clock.now`) at which the answer was read.
     :param server_time: the server's clock, or None if it did not say.
     """
 
@@ -101,7 +104,7 @@ def create_sales_order(order: SalesOrderCreate, not_after: float | None = None) 
     """Create an order without lines; never repeated after an unclear answer.
 
     :param order: the order.
-    :param not_after: monotonic time in seconds after which it is not sent.
+    :param not_after: moment (:func:`clock.now`) after which it is not sent.
     """
     doing = "create the sales order"
     request = Request(
@@ -136,12 +139,27 @@ def list_page(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE, link: str | 
     """
     doing = "list sales orders"
     if link is None:
-        request = Request("GET", "/salesorders", doing, query={"limit": str(limit), **filters.query()})
-    elif link.startswith("?"):
+        return (yield from _first_page(filters, limit, doing))
+    if link.startswith("?"):
         request = Request("GET", f"/salesorders{link}", doing)
     else:
         request = Request("GET", link, doing, is_link=True)
-    response = yield from ask(request)
+    return _page((yield from ask(request)), doing)
+
+
+def _first_page(filters: SalesOrderFilter, limit: int, doing: str) -> Flow[Page]:
+    query = filters.query()
+    try:
+        response = yield from ask(Request("GET", "/salesorders", doing, query={"limit": str(limit), **query}))
+    except BadRequest as refusal:
+        # No maximum is documented: a server that has a lower one knows its own size of a page.
+        if "limit" not in str(refusal).lower():
+            raise
+        response = yield from ask(Request("GET", "/salesorders", doing, query=query))
+    return _page(response, doing)
+
+
+def _page(response: Response, doing: str) -> Page:
     server_time = _server_time(response.headers)
     orders = _each(SalesOrder, response.value, doing)
     sights = tuple(Sight(order, response.sent_at, response.answered_at, server_time) for order in orders)
@@ -164,13 +182,22 @@ def see_sales_orders(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE) -> Fl
     :param filters: which orders.
     :param limit: orders a page.
     :raises UnexpectedResponse: if the pages lead in a circle.
+    :raises BadRequest: if a page is refused again and again.
     """
     found: dict[int, Sight] = {}
     followed: set[str] = set()
     link: str | None = None
-    idle = 0
+    idle = restarts = 0
     while True:
-        page = yield from list_page(filters, limit=limit, link=link)
+        try:
+            page = yield from list_page(filters, limit=limit, link=link)
+        except BadRequest:
+            # A link does not live for ever; what was read before it died is read again.
+            if link is None or restarts == MOST_RESTARTS:
+                raise
+            link, restarts = None, restarts + 1
+            followed.clear()
+            continue
         idle = 0 if any(sight.order.id not in found for sight in page.orders) else idle + 1
         found.update((sight.order.id, sight) for sight in page.orders)
         link = page.next_link
@@ -195,22 +222,55 @@ def update_sales_order(
     :param change: the fields, under the API's names if a mapping.
     :param doing: what this is in a person's words.
     :param repeatable: whether it may be sent again after an unclear answer.
-    :param not_after: monotonic time in seconds after which it is not sent.
+    :param not_after: moment (:func:`clock.now`) after which it is not sent.
     """
     doing = doing or f"change sales order {order_id}"
     body = change.to_wire() if isinstance(change, SalesOrderPatch) else dict(change)
     # Turning an order into an invoice may do it twice, whatever the caller says of the rest.
     repeatable = repeatable and body.get("status") not in ("Invoice", "AdvanceInvoice")
-    request = Request(
-        "PATCH", _path(order_id), doing, body=body, repeatable=repeatable, changes=True, not_after=not_after
-    )
-    response = yield from ask(request)
+    response = yield from ask(_patch(order_id, body, doing, repeatable=repeatable, not_after=not_after))
     return read(SalesOrder, response.value, doing)
 
 
-def delete_sales_order(order_id: int) -> Flow[None]:
-    """Delete an order that is not invoiced."""
-    yield from ask(Request("DELETE", _path(order_id), f"delete sales order {order_id}", changes=True))
+class Accepted(NamedTuple):
+    """An order that 24SevenOffice accepted to invoice.
+
+    :param order: as the answer shows it; status and number may follow later.
+    :param trace_id: the vendor's name for the request, or None.
+    """
+
+    order: SalesOrder
+    trace_id: str | None
+
+
+def invoice_sales_order(order_id: int, change: Mapping[str, Any], not_after: float) -> Flow[Accepted]:
+    """Turn an order into an invoice; never repeated after an unclear answer.
+
+    :param order_id: the order.
+    :param change: the fields, under the API's names.
+    :param not_after: moment (:func:`clock.now`) after which it is not sent.
+    """
+    doing = f"invoice sales order {order_id}"
+    response = yield from ask(_patch(order_id, change, doing, repeatable=False, not_after=not_after))
+    return Accepted(read(SalesOrder, response.value, doing), response.headers.get("x-trace-id"))
+
+
+def _patch(order_id: int, body: Mapping[str, Any], doing: str, *, repeatable: bool, not_after: float | None) -> Request:
+    return Request(
+        "PATCH", _path(order_id), doing, body=dict(body), repeatable=repeatable, changes=True, not_after=not_after
+    )
+
+
+def delete_sales_order(order_id: int, *, repeatable: bool = True, not_after: float | None = None) -> Flow[None]:
+    """Delete an order that is not invoiced.
+
+    :param order_id: the order.
+    :param repeatable: whether it may be sent again after an unclear answer.
+    :param not_after: moment (:func:`clock.now`) after which it is not sent.
+    """
+    doing = f"delete sales order {order_id}"
+    request = Request("DELETE", _path(order_id), doing, repeatable=repeatable, changes=True, not_after=not_after)
+    yield from ask(request)
 
 
 def list_lines(order_id: int) -> Flow[list[SalesOrderLine]]:
@@ -225,7 +285,7 @@ def add_line(order_id: int, line: Line, not_after: float | None = None) -> Flow[
 
     :param order_id: the order.
     :param line: the line.
-    :param not_after: monotonic time in seconds after which it is not sent.
+    :param not_after: moment (:func:`clock.now`) after which it is not sent.
     """
     doing = f"add a line to sales order {order_id}"
     body = line.to_wire()
@@ -256,7 +316,7 @@ def delete_line(order_id: int, line_id: int, not_after: float | None = None) -> 
 
     :param order_id: the order.
     :param line_id: the line.
-    :param not_after: monotonic time in seconds after which it is not sent.
+    :param not_after: moment (:func:`clock.now`) after which it is not sent.
     """
     doing = f"delete line {line_id} of sales order {order_id}"
     request = Request("DELETE", f"{_path(order_id)}/lines/{line_id}", doing, changes=True, not_after=not_after)

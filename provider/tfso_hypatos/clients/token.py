@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
-import time
 import weakref
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
+from tfso_hypatos.clients import clock
 from tfso_hypatos.clients.messages import FORM, Flow, Request, Response, ask
 from tfso_hypatos.exceptions import ApiError, AuthenticationFailed, UnexpectedResponse
 
@@ -64,7 +64,7 @@ class Token:
     """An access token.
 
     :param value: the bearer; shown in no ``repr``.
-    :param renew_at: monotonic time in seconds from which it is renewed.
+    :param renew_at: moment (:func:`clock.now`) from which it is renewed.
     """
 
     value: str = field(repr=False)
@@ -124,7 +124,7 @@ class TokenStore:
     def get(self, credentials: Credentials) -> Token | None:
         """Return the token if it need not be renewed yet."""
         token = self._tokens.get(credentials)
-        return token if token is not None and time.monotonic() < token.renew_at else None
+        return token if token is not None and clock.now() < token.renew_at else None
 
     def put(self, credentials: Credentials, token: Token) -> None:
         """Keep a fetched token."""

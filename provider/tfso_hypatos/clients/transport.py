@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -11,11 +10,13 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import tenacity
 
+from tfso_hypatos.clients import clock
 from tfso_hypatos.clients.failures import failure
 from tfso_hypatos.clients.messages import FORM, Pause, Request, Response, decode, encode
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.token import TOKENS, Credentials, Token, TokenStore
 from tfso_hypatos.exceptions import (
+    ConnectionFailed,
     NotSent,
     Stopped,
     TfsoHypatosError,
@@ -27,6 +28,12 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a connection at most; the rest of the time-out is for the answer."""
+
+PAUSES_BEFORE_A_FRESH_TOKEN = (0.0, 0.5)
+"""Seconds to wait before a token that was refused is replaced; what is refused then is refused for good.
+
+Twice, and not at once: where only the newest token counts, another process may just have fetched its own.
+"""
 
 
 def ignore(_: object) -> None:
@@ -91,8 +98,19 @@ class Transport:
         """Refuse to send what must no longer be sent."""
         if request.changes and stopped:
             raise Stopped(f"stopped before the request to {request.doing} was sent")
-        if request.not_after is not None and time.monotonic() > request.not_after:
+        if request.not_after is not None and clock.now() > request.not_after:
             raise NotSent(f"the request to {request.doing} was held back: what it rests on has to be read again")
+
+    def _unsent(self, request: Request, error: TfsoHypatosError) -> TfsoHypatosError:
+        """Return the error of a request without an answer; one whose time passed while connecting was held back."""
+        if isinstance(error, ConnectionFailed):
+            self._hold_back(request, stopped=False)
+        return error
+
+    def _connect_timeout(self, request: Request) -> float:
+        """Return the seconds in which a connection must stand."""
+        longest = min(CONNECT_TIMEOUT, self.service.timeout)
+        return longest if request.not_after is None else max(0.001, min(longest, request.not_after - clock.now()))
 
     def _headers(self, request: Request, token: Token | None) -> dict[str, str]:
         headers = {"Accept": "application/json", **request.headers}
@@ -128,7 +146,7 @@ class Transport:
                     f"({kind}, {len(body)} bytes) cannot be read as JSON"
                 ) from None
             decoded = None
-        response = Response(status, decoded, lowered, sent_at, time.monotonic())
+        response = Response(status, decoded, lowered, sent_at, clock.now())
         error = failure(self.service.name, request, response)
         if error is not None:
             raise error

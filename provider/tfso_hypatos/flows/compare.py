@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
@@ -19,6 +20,9 @@ _NAMES_WHAT_IS_SOLD = frozenset({"product", "product.id", "description"})
 
 _NOT_COMPARED = frozenset({"product.number", "account.name", "isHidden", "type", "dimensions.name"})
 """Ignored or rewritten by the server when sent."""
+
+_LINE_HASH = 8
+"""Characters: enough to notice an edit, which nobody makes in order to be overlooked."""
 
 _STATE = frozenset({"status", "internalMemo"})
 """Header fields that move on after the order was created: its state, and the memo that carries the marker."""
@@ -129,6 +133,13 @@ def _describe(line_id: int, have: Mapping[str, Any], given: Sequence[Mapping[str
     if not nearest:
         return f"line {line_id} is one more than wanted"
     return f"line {line_id} is none of the wanted lines (the nearest differs in {', '.join(nearest)})"
+
+
+def line_hash(line: SalesOrderLine) -> str:
+    """Return a short hash of what a line bills; its VAT shows in the total, and its account bills nothing."""
+    product = line.product.id if line.product else None
+    numbers = (_plain(number or 0) for number in (line.quantity, line.price, line.discount_rate))
+    return digest(_LINE_HASH, product, _plain(line.description or ""), *numbers)
 
 
 def header_differences(wanted: SalesOrderCreate, present: SalesOrder, *, but: frozenset[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,17 +37,22 @@ class Created(NamedTuple):
     """The sales order of a business order, complete.
 
     :param order: as 24SevenOffice holds it.
-    :param line_ids: ids of the lines, in the caller's order.
+    :param lines: the lines, in the caller's order.
     :param created: whether this try created it; False: it was there and was adopted.
     :param holder: this task, if it is the holder the order names; else None.
     :param edited: header fields that differ from what was asked for without deciding who pays what.
     """
 
     order: SalesOrder
-    line_ids: tuple[int, ...]
+    lines: tuple[SalesOrderLine, ...]
     created: bool
     holder: Holder | None
     edited: tuple[str, ...]
+
+    @property
+    def line_ids(self) -> tuple[int, ...]:
+        """Ids of the lines, in the caller's order."""
+        return tuple(line.id for line in self.lines)
 
 
 @dataclass
@@ -86,16 +91,16 @@ def find_or_create(
         if looks > LOOKS_AT_ONCE:
             yield from pause(timing.evidence, f"the sales order of {intent.order_key!r} is changing")
         found = yield from look(intent, work.known_ids, work.since)
-        if not found and again:
+        if len(found) != 1 and again:
             again = False
-            yield from pause(timing.settle, "an earlier try may have been killed while it created the order")
+            yield from pause(timing.settle, "an earlier try may have been killed while it created or withdrew an order")
             continue
         if not found:
             yield from _post(work)
             continue
         elected = yield from elect(found)
         strays = [sight for sight in found if sight.order.id != elected.order.id]
-        if not (yield from withdraw(intent, strays, elected)):
+        if not (yield from withdraw(intent, strays, elected, timing)):
             continue
         created = yield from _complete(work, elected)
         if created is not None:
@@ -142,7 +147,8 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
     work.without_lines = False
     work.added_ids.clear()
     sight: Sight = elected
-    plan = plan_lines(work.intent.lines, ())
+    lines: Sequence[SalesOrderLine] = ()
+    plan = plan_lines(work.intent.lines, lines)
     held = new
     while True:
         if not new:
@@ -158,10 +164,11 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
             return None
         if sight.order.is_invoiced and not plan.complete:
             # Another run may have completed and invoiced it since the lines were read; now they no longer change.
-            plan = plan_lines(work.intent.lines, (yield from tfso.list_lines(order_id)))
+            lines = yield from tfso.list_lines(order_id)
+            plan = plan_lines(work.intent.lines, lines)
         _check_drift(work, sight.order, plan)
         if plan.complete:
-            return _result(work, sight, plan)
+            return _result(work, sight, plan, lines)
         if held and work.hold.is_mine(sight):
             yield from _write_lines(work, sight, plan)
             continue
@@ -249,11 +256,11 @@ def _header_drift(intent: Intent, order: SalesOrder, *, decisive_only: bool) -> 
     return [f"order.{place}" for place in places if place in DECISIVE or not decisive_only]
 
 
-def _result(work: _Work, sight: Sight, plan: LinePlan) -> Created:
-    order = sight.order
+def _result(work: _Work, sight: Sight, plan: LinePlan, lines: Sequence[SalesOrderLine]) -> Created:
+    order, by_id = sight.order, {line.id: line for line in lines}
     return Created(
         order=order,
-        line_ids=tuple(line_id for line_id in plan.matched if line_id is not None),
+        lines=tuple(by_id[line_id] for line_id in plan.matched if line_id is not None),
         created=order.id == work.created_id,
         holder=work.hold.me if work.hold.is_mine(sight) else None,
         edited=tuple(_header_drift(work.intent, order, decisive_only=False)),

@@ -92,7 +92,10 @@ class Setbacks:
         self._count += 1
         if error.ambiguous:
             if self._count > self.most:
-                raise OutcomeUncertain(f"Could not find out whether it succeeded to {what}: {error}") from error
+                raise OutcomeUncertain(
+                    f"Could not find out whether it succeeded to {what}: {error}. The next try of this task reads "
+                    "before it sends anything; do not do the same by hand in the meantime."
+                ) from error
             yield from pause(
                 self.timing.settle, f"no clear answer to the attempt to {what}; then looking at what is there"
             )
@@ -147,7 +150,7 @@ class Hold:
     _last_refusal: TfsoHypatosError | None = None
 
     def not_after(self, sight: Sight) -> float:
-        """Return the monotonic time until which a change may rest on this look at the holder."""
+        """Return the moment (:func:`clock.now`) until which a change may rest on this look at the holder."""
         return sight.seen_at + self.timing.evidence
 
     def is_mine(self, sight: Sight) -> bool:
@@ -163,7 +166,7 @@ class Hold:
         if self.is_mine(sight):
             return Claim(Standing.MINE, sight)
         marker = marker_of(sight.order)[1]
-        if marker is not None and not self._may_take_over(sight, marker.holder):
+        if marker is not None and (marker.invoicing or not self._may_take_over(sight, marker.holder)):
             yield from self._wait(sight)
             return Claim(Standing.WAIT, sight)
         return (yield from self._take_over(sight, marker))

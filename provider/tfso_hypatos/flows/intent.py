@@ -28,15 +28,20 @@ _KEY, _CONTENT, _RUN, _INSTANCE = 16, 10, 6, 6
 _MAP_INDEX = 5
 """Hexadecimal digits of a map index: any run must have room to take an order over, whatever its map index."""
 _HOLDER = rf"[a-z2-7]{{{_RUN + _INSTANCE}}}[0-9a-f]*"
-_MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/({_HOLDER})")
+_SENT = "!"
+_MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/({_HOLDER})({_SENT}?)")
 _NO_KEY = frozenset({"", "none", "null", "nan", "undefined"})
 """What a template renders when there is no order number: all such orders would become one."""
 
 
-def _digest(length: int, *parts: object) -> str:
-    """Return a short hash of parts, each kept apart from the next."""
-    digest = hashlib.sha256(encode([str(part) for part in parts])).digest()
-    return base64.b32encode(digest).decode().lower()[:length]
+def digest(length: int, *parts: object) -> str:
+    """Return a short hash of parts, each kept apart from the next.
+
+    :param length: characters of base 32.
+    :param parts: what is hashed, as text.
+    """
+    hashed = hashlib.sha256(encode([str(part) for part in parts])).digest()
+    return base64.b32encode(hashed).decode().lower()[:length]
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Holder:
         """Return a new holder for this process, which runs a try of a task instance."""
         mapped = f"{map_index:x}" if map_index >= 0 else ""
         # Two deployments, or a run deleted and made again, can have the same names: they must not be the same holder.
-        instance = _digest(_INSTANCE, dag_id, run_id, task_id, map_index, try_number, secrets.token_hex(8))
-        return cls(_digest(_RUN, dag_id, run_id), instance + mapped)
+        instance = digest(_INSTANCE, dag_id, run_id, task_id, map_index, try_number, secrets.token_hex(8))
+        return cls(digest(_RUN, dag_id, run_id), instance + mapped)
 
     @classmethod
     def parse(cls, text: str) -> Holder | None:
@@ -80,25 +85,31 @@ class Marker:
     :param key: short hash of organization and order key.
     :param content: fingerprint of order and lines.
     :param holder: who works on it.
+    :param invoicing: whether 24SevenOffice was asked to invoice it; written by that very request.
     """
 
     key: str
     content: str
     holder: Holder
+    invoicing: bool = False
 
     def __str__(self) -> str:
-        return f"af:{self.key}/{self.content}/{self.holder}"
+        return f"af:{self.key}/{self.content}/{self.holder}{_SENT if self.invoicing else ''}"
 
     def held_by(self, holder: Holder) -> Marker:
         """Return the same marker with another holder."""
         return replace(self, holder=holder)
+
+    def sent(self) -> Marker:
+        """Return the same marker, saying that 24SevenOffice was asked to invoice the order."""
+        return replace(self, invoicing=True)
 
     @classmethod
     def in_text(cls, text: str | None) -> Marker | None:
         """Return the marker that a text carries, or None."""
         match = _MARKER.search(text or "")
         holder = Holder.parse(match[3]) if match else None
-        return cls(match[1], match[2], holder) if match and holder else None
+        return cls(match[1], match[2], holder, bool(match[4])) if match and holder else None
 
     def put_into(self, text: str | None) -> str:
         """Return the text with this marker in the place of the one it carries, or behind it."""
@@ -128,7 +139,8 @@ def marker_change(order: SalesOrder, marker: Marker) -> dict[str, str]:
     :raises InvalidInput: if the field has no room for it.
     """
     field, _ = marker_of(order)
-    text = marker.put_into(_marker_texts(order)[field])
+    # A server that answers line ends of two characters stores them as one.
+    text = marker.put_into((_marker_texts(order)[field] or "").replace("\r\n", "\n"))
     if len(text) > FIELD_LIMITS[field]:
         rule = f"sales order {order.id} has no room for the marker: at most {FIELD_LIMITS[field]} characters"
         raise InvalidInput([Problem(field, rule)])
@@ -137,7 +149,7 @@ def marker_change(order: SalesOrder, marker: Marker) -> dict[str, str]:
 
 def key_of(organization: str, order_key: str) -> str:
     """Return the short hash of a business order's name within an organization; white space around it does not count."""
-    return _digest(_KEY, organization, unicodedata.normalize("NFC", order_key.strip()))
+    return digest(_KEY, organization, unicodedata.normalize("NFC", order_key.strip()))
 
 
 def fingerprint(order: SalesOrderCreate, lines: Sequence[Line]) -> str:
@@ -146,7 +158,7 @@ def fingerprint(order: SalesOrderCreate, lines: Sequence[Line]) -> str:
     The status is no part of it: an order that was confirmed meanwhile is still the same order.
     """
     header = _canonical({name: value for name, value in order.to_wire().items() if name != "status"})
-    return _digest(_CONTENT, header, *sorted(_canonical(line.to_wire()) for line in lines))
+    return digest(_CONTENT, header, *sorted(_canonical(line.to_wire()) for line in lines))
 
 
 def _canonical(value: Any) -> str:
@@ -253,7 +265,7 @@ def _with_marker(order: SalesOrderCreate, marker: Marker, field: MarkerField) ->
         rule = 'must be left out, because marker_field = "referenceNumber" puts the marker there'
         raise InvalidInput([Problem("order.referenceNumber", rule)])
     text = marker.put_into(own)
-    longest = len(str(marker.held_by(Holder("", "")))) + _RUN + _INSTANCE + _MAP_INDEX
+    longest = len(str(marker.held_by(Holder("", "")).sent())) + _RUN + _INSTANCE + _MAP_INDEX
     if len(text) - len(str(marker)) + longest > FIELD_LIMITS[field]:
         room = FIELD_LIMITS[field] - longest - 1
         rule = f"at most {room} characters, because the marker of up to {longest} characters is put behind it"

@@ -2,61 +2,36 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, NamedTuple
+import logging
+from typing import NamedTuple
 
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import (
-    InvoicingUnconfirmed,
-    NotFound,
-    OrderBusy,
-    OrderDrift,
-    OutcomeUncertain,
-    TfsoHypatosError,
+from tfso_hypatos.exceptions import InvoicingUnconfirmed, NotFound, OrderBusy, OrderDrift, TfsoHypatosError
+from tfso_hypatos.flows.billing import (
+    InvoiceOrder,
+    bill_differences,
+    check_alone,
+    check_bill,
+    check_content,
+    check_marker,
+    check_state,
 )
 from tfso_hypatos.flows.hold import Hold, Setbacks, Standing, Timing
-from tfso_hypatos.flows.intent import Holder, marker_of
-from tfso_hypatos.flows.look import has_lines, withdraw_one
-from tfso_hypatos.flows.transaction import is_known
-from tfso_hypatos.models.base import plain_number
-from tfso_hypatos.models.tfso import InvoiceDetails
+from tfso_hypatos.flows.intent import Holder, marker_change, marker_of
 from tfso_hypatos.models.tfso_read import SalesOrder
 
+log = logging.getLogger(__name__)
+
 LOOKS_FOR_NUMBER = 4
-"""Further looks, spread over the settle time, for a status or number that lags behind the answer."""
+"""Looks in each settle time for what lags behind the answer; an invoice without a number is returned after so many."""
 
-LOOK_BACK = datetime.timedelta(days=1)
-"""How much older than the order a twin of it may be; an older one was found before the order was created."""
+LOOKS_FOR_STATUS = 6 * LOOKS_FOR_NUMBER
+"""Looks until an invoicing that was accepted is left to a person."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class InvoiceOrder:
-    """What is to be invoiced, and what it must be for that.
-
-    :param order_id: the order.
-    :param details: date, due date, terms and distribution; None leaves all to 24SevenOffice.
-    :param key: short hash of the order key that the order's marker must carry, or None.
-    :param expected_gross: total with VAT that it must have, or None.
-    :param created_gross: total that the create step returned, or None.
-    :param expected_line_ids: lines that it must have, no more and no fewer, or None.
-    """
-
-    order_id: int
-    details: InvoiceDetails | None = None
-    key: str | None = None
-    expected_gross: Decimal | None = None
-    created_gross: Decimal | None = None
-    expected_line_ids: Sequence[int] | None = None
-
-    def change(self) -> dict[str, Any]:
-        """Return the change that invoices the order."""
-        details = self.details.to_wire() if self.details else {}
-        return {"status": "Invoice", **({"invoice": details} if details else {})}
+MOST_DOUBTS = 5
+"""Looks at most for an empty twin that was to be withdrawn."""
 
 
 class Invoiced(NamedTuple):
@@ -87,15 +62,16 @@ def invoice(
     setbacks = Setbacks(timing)
     sent = False
     matured = False
+    doubts = 0
     checked: SalesOrder | None = None
     while True:
         sight = yield from _see(task.order_id)
-        _check_marker(task, sight.order)
-        if sight.order.is_invoiced:
-            if not sent:
-                _check_gross(task, sight.order)
-            return Invoiced((yield from _numbered(sight.order, timing)), invoiced=sent)
-        _check_state(sight.order)
+        check_marker(task, sight.order)
+        if sight.order.is_invoiced or is_being_invoiced(sight.order):
+            order = yield from _numbered(sight.order, timing)
+            _check_invoiced(task, order, sent=sent)
+            return Invoiced(order, invoiced=sent)
+        check_state(sight.order)
         claim = yield from hold.claim(sight)
         if claim.standing is not Standing.MINE or claim.sight is None:
             continue
@@ -108,21 +84,51 @@ def invoice(
             yield from pause(young, f"until the list shows whether sales order {order.id} has a twin")
             continue
         if checked is None or not _unchanged(checked, order):
-            yield from _check_content(task, order)
-            yield from _check_alone(order)
+            yield from check_content(task, order)
+            if not (yield from check_alone(order, timing)):
+                doubts += 1
+                if doubts > MOST_DOUBTS:
+                    raise OrderBusy(
+                        f"Another sales order of the same business order as {order.id} is there and keeps changing. "
+                        "Retry this task: it looks first."
+                    )
+                continue
             checked = order
         try:
-            order = yield from tfso.update_sales_order(
-                task.order_id,
-                task.change(),
-                doing=f"invoice sales order {task.order_id}",
-                not_after=hold.not_after(claim.sight),
-            )
+            accepted = yield from _send(task, order, hold.not_after(claim.sight))
         except TfsoHypatosError as error:
             sent = sent or error.ambiguous
             yield from setbacks.weigh(error, f"invoice sales order {task.order_id}")
         else:
-            return Invoiced((yield from _numbered(order, timing)), invoiced=True)
+            order = yield from _numbered(accepted.order, timing, accepted.trace_id)
+            _check_invoiced(task, order, sent=True)
+            return Invoiced(order, invoiced=True)
+
+
+def _send(task: InvoiceOrder, order: SalesOrder, not_after: float) -> Flow[tfso.Accepted]:
+    """Ask 24SevenOffice to invoice the order; the same request says so in the marker, for whoever looks later."""
+    marker = marker_of(order)[1]
+    marked = marker_change(order, marker.sent()) if marker else {}
+    accepted = yield from tfso.invoice_sales_order(order.id, task.change(marked), not_after)
+    log.info("24SevenOffice accepted to invoice sales order %s (trace id %s)", order.id, accepted.trace_id)
+    return accepted
+
+
+def is_being_invoiced(order: SalesOrder) -> bool:
+    """Say whether 24SevenOffice was asked to invoice an order and does not show it as invoiced yet."""
+    marker = marker_of(order)[1]
+    return marker is not None and marker.invoicing and not order.is_invoiced and not order.is_inactive
+
+
+def _check_invoiced(task: InvoiceOrder, order: SalesOrder, *, sent: bool) -> None:
+    """Report an invoice that bills something else than it should; nothing can be undone."""
+    if not sent:
+        return check_bill(task, order)
+    # Invoicing may add a fee of its own, and what follows should go on; but somebody has to know.
+    found = bill_differences(task, order)
+    if found:
+        log.error("Sales order %s was invoiced, but not as it was checked before: %s", order.id, "; ".join(found))
+    return None
 
 
 def _see(order_id: int) -> Flow[Sight]:
@@ -135,16 +141,19 @@ def _see(order_id: int) -> Flow[Sight]:
         ) from error
 
 
-def _numbered(order: SalesOrder, timing: Timing) -> Flow[SalesOrder]:
-    """Return the order once it shows status and invoice number, which may come a little after the answer."""
+def _numbered(order: SalesOrder, timing: Timing, trace_id: str | None = None) -> Flow[SalesOrder]:
+    """Return the order once it shows status and invoice number, which may come a while after the answer."""
     looks = 0
     while not (order.is_invoiced and order.invoice_number is not None):
-        if looks == LOOKS_FOR_NUMBER:
-            if order.is_invoiced:
-                return order
+        if order.is_invoiced and looks >= LOOKS_FOR_NUMBER:
+            return order
+        if looks >= LOOKS_FOR_STATUS:
+            traced = f" Trace id of the request: {trace_id}." if trace_id else ""
             raise InvoicingUnconfirmed(
-                f"24SevenOffice accepted to invoice sales order {order.id} but still shows it as {order.status}. Do "
-                "not clear this task before the order shows an invoice there: it would be invoiced again."
+                f"24SevenOffice accepted to invoice sales order {order.id} but still shows it as {order.status}."
+                f"{traced} It may be in the invoice queue: neither invoice it by hand nor clear this task before it "
+                "shows an invoice there. If it never will, remove the ! behind the text af:... in its memo or "
+                "reference, then clear this task: it invoices the order."
             )
         looks += 1
         yield from pause(timing.settle / LOOKS_FOR_NUMBER, f"waiting for the invoice number of sales order {order.id}")
@@ -158,92 +167,12 @@ def _too_young(sight: Sight, timing: Timing) -> float:
     It has been there since it was seen, so waiting a settle time is enough whatever the clocks say.
     """
     created, now = sight.order.created_at, sight.server_time
-    if created is None or now is None or marker_of(sight.order)[1] is None:
+    if marker_of(sight.order)[1] is None:
         return 0.0
+    if created is None or now is None:
+        return timing.settle
     return min(timing.settle, timing.settle - (now - created).total_seconds())
 
 
 def _unchanged(before: SalesOrder, now: SalesOrder) -> bool:
     return (before.modified_at, before.gross_amount) == (now.modified_at, now.gross_amount)
-
-
-def _check_marker(task: InvoiceOrder, order: SalesOrder) -> None:
-    marker = marker_of(order)[1]
-    if task.key is not None and (marker is None or marker.key != task.key):
-        raise OrderDrift(
-            f"Sales order {order.id} does not carry the marker of the given order_key; it was not invoiced. Either the "
-            "id and the key belong to different business orders, or somebody edited the marker in 24SevenOffice."
-        )
-
-
-def _check_state(order: SalesOrder) -> None:
-    if order.is_inactive:
-        raise OrderDrift(f"Sales order {order.id} was set inactive in 24SevenOffice; it was not invoiced.")
-    if order.status == "AdvanceInvoice":
-        raise OrderDrift(
-            f"Sales order {order.id} has status AdvanceInvoice, so part of it may be billed already; it was not "
-            "invoiced. Finish it in 24SevenOffice."
-        )
-    if order.invoice_number is not None:
-        raise OrderDrift(
-            f"Sales order {order.id} has invoice number {order.invoice_number} although its status is {order.status}; "
-            "it was not invoiced again. Look at it in 24SevenOffice."
-        )
-    if order.status is None or not is_known(order.status):
-        raise OutcomeUncertain(
-            f"Sales order {order.id} has status {order.status!r}, which may mean that it is being invoiced; nothing "
-            "was sent. Retry this task: it looks first."
-        )
-
-
-def _check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
-    """Refuse to invoice an order without lines, with other lines than it was created with, or with another total."""
-    _check_gross(task, order)
-    present = {line.id for line in (yield from tfso.list_lines(order.id))}
-    if not present:
-        raise OrderDrift(
-            f"Sales order {order.id} has no lines, so it cannot be invoiced. Clear the task that creates it."
-        )
-    if task.expected_line_ids is None or present == set(task.expected_line_ids):
-        return
-    found = [f"line {line_id} was added" for line_id in sorted(present - set(task.expected_line_ids))]
-    found += [f"line {line_id} is gone" for line_id in sorted(set(task.expected_line_ids) - present)]
-    raise OrderDrift(
-        f"Sales order {order.id} no longer has the lines it was created with: {'; '.join(found)}. It was not invoiced.",
-        found,
-    )
-
-
-def _check_gross(task: InvoiceOrder, order: SalesOrder) -> None:
-    shown = "no total" if order.gross_amount is None else plain_number(order.gross_amount)
-    state = "It is invoiced already." if order.is_invoiced else "It was not invoiced."
-    for expected, source in ((task.expected_gross, "expected"), (task.created_gross, "it was created with")):
-        if expected is not None and order.gross_amount != expected:
-            difference = f"gross amount: {source} {plain_number(expected)}, 24SevenOffice shows {shown}"
-            raise OrderDrift(f"Sales order {order.id} has another total: {difference}. {state}", [difference])
-
-
-def _check_alone(order: SalesOrder) -> Flow[None]:
-    """Refuse to invoice an order that has a twin which is billed or could be; withdraw an empty twin."""
-    field, marker = marker_of(order)
-    if marker is None or order.customer is None or order.customer.id is None:
-        return
-    since = order.created_at - LOOK_BACK if order.created_at else None
-    filters = tfso.SalesOrderFilter(customer_id=order.customer.id, created_from=since)
-    for sight in (yield from tfso.see_sales_orders(filters)):
-        twin = sight.order
-        other = marker_of(twin)[1]
-        if twin.id == order.id or twin.is_inactive or other is None or other.key != marker.key:
-            continue
-        if twin.is_invoiced or (yield from has_lines(twin.id)):
-            state = f"invoiced as number {twin.invoice_number}" if twin.is_invoiced else "not invoiced"
-            raise OrderDrift(
-                f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
-                f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, "
-                f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear the task."
-            )
-        # Left by a run that was killed while it created it; whoever might still be at work on it adopts ours.
-        if not (yield from withdraw_one(twin.id, order.id, has_lines=False)):
-            raise OrderBusy(
-                f"Sales order {twin.id} of the same business order was invoiced just now. Retry: it looks first."
-            )

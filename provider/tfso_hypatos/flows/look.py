@@ -7,10 +7,11 @@ import logging
 from collections.abc import Collection, Sequence
 
 from tfso_hypatos.clients import tfso
-from tfso_hypatos.clients.messages import Flow
+from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import ApiError, NotFound, OrderDrift
+from tfso_hypatos.exceptions import NotFound, NotSent, OrderDrift, TfsoHypatosError
 from tfso_hypatos.flows.compare import plan_lines
+from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Intent, marker_of
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
@@ -45,8 +46,9 @@ def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.dateti
     if carrying and not active:
         ids = ", ".join(str(sight.order.id) for sight in carrying)
         raise OrderDrift(
-            f"Sales order {ids} of {intent.order_key!r} was set inactive in 24SevenOffice. Set it active again, or "
-            "use another order_key if the business order is meant to be billed after all."
+            f"Sales order {ids} of {intent.order_key!r} was set inactive: by a person, or by runs of the same "
+            "order_key that each withdrew what the other had created (their logs say so). Set one active again and "
+            "clear this task, or use another order_key if the business order is meant to be billed after all."
         )
     return active
 
@@ -77,7 +79,7 @@ def elect(sights: Sequence[Sight]) -> Flow[Sight]:
     return min(ranks, key=lambda ranked: ranked[0])[1]
 
 
-def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight) -> Flow[bool]:
+def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight, timing: Timing) -> Flow[bool]:
     """Withdraw the orders that lost the election: delete them, else set them inactive, else report them.
 
     An order without lines cannot be invoiced, so one that can be neither deleted nor set inactive does no harm. One
@@ -86,7 +88,8 @@ def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight) -> Flow[bo
     :param intent: the business order.
     :param strays: the orders that lost.
     :param elected: the one that won.
-    :return: False if one of them has changed meanwhile, so that a new election is due.
+    :param timing: the waits.
+    :return: False if one of them has changed, or may have, so that a new election is due.
     :raises OrderDrift: if one of them may be somebody's copy of ours, made for another sale.
     """
     for stray in strays:
@@ -96,7 +99,7 @@ def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight) -> Flow[bo
         # Whoever created the stray may have been at work on it since the election.
         if lines and not (yield from has_lines(elected.order.id)):
             return False
-        if not (yield from withdraw_one(stray.order.id, elected.order.id, has_lines=bool(lines))):
+        if not (yield from withdraw_one(stray.order.id, elected.order.id, timing, has_lines=bool(lines))):
             return False
     return True
 
@@ -123,23 +126,41 @@ def has_lines(order_id: int) -> Flow[bool]:
     return bool((yield from _lines_of(order_id)))
 
 
-def withdraw_one(order_id: int, elected_id: int, *, has_lines: bool) -> Flow[bool]:
-    """Delete an order, else set it inactive, else report it.
+def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: bool) -> Flow[bool]:
+    """Delete an order, else set it inactive, else report it; one with lines is not deleted, so that it can be undone.
 
     :param order_id: the order.
     :param elected_id: the order that it repeats.
+    :param timing: the waits.
     :param has_lines: whether it could be billed, so that leaving it there is no choice.
-    :return: False if it was invoiced meanwhile.
+    :return: False if it has changed meanwhile, or if it is not certain that it is gone: another look is due.
     :raises OrderDrift: if it has lines and can be neither deleted nor set inactive.
     """
-    set_inactive = tfso.update_sales_order(
-        order_id, {"status": "Inactive"}, doing=f"set sales order {order_id} inactive"
-    )
-    for attempt, done in ((tfso.delete_sales_order(order_id), "Deleted"), (set_inactive, "Set inactive")):
+    doing = f"set sales order {order_id} inactive"
+    try:
+        sight = yield from tfso.see_sales_order(order_id)
+        if sight.order.is_invoiced or bool((yield from tfso.list_lines(order_id))) != has_lines:
+            return False
+    except NotFound:
+        return True
+    not_after = sight.seen_at + timing.evidence
+    inactive = {"status": "Inactive"}
+    delete = tfso.delete_sales_order(order_id, repeatable=False, not_after=not_after)
+    set_inactive = tfso.update_sales_order(order_id, inactive, doing=doing, repeatable=False, not_after=not_after)
+    attempts = ((delete, "Deleted"), (set_inactive, "Set inactive"))[has_lines:]
+    for attempt, done in attempts:
         try:
             yield from attempt
-        except ApiError as refusal:
-            if not refusal.permanent:
+        except NotSent:
+            return False
+        except TfsoHypatosError as error:
+            if error.ambiguous:
+                # It may still arrive: another order must not be elected before it has.
+                yield from pause(
+                    timing.settle, f"no clear answer to the withdrawal of sales order {order_id} ({error})"
+                )
+                return False
+            if not error.permanent:
                 raise
             # A 404 may also mean that the API has no such call.
             order = yield from _see_if_there(order_id)
@@ -147,7 +168,7 @@ def withdraw_one(order_id: int, elected_id: int, *, has_lines: bool) -> Flow[boo
                 return True
             if order.is_invoiced:
                 return False
-            log.warning("%s", refusal)
+            log.warning("%s", error)
         else:
             log.warning("%s: sales order %s, which repeats sales order %s", done, order_id, elected_id)
             return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from tfso_hypatos.flows.billing import Payer
+from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
 from tfso_hypatos.models.tfso_read import SalesOrder
 
@@ -13,14 +15,18 @@ def created_result(order_key: str, created: Created) -> dict[str, Any]:
     """Return what the create step hands on; amounts as text, for Airflow sends a Decimal through a float.
 
     ``holder`` is there only if this task wrote it on the order: the invoice step of the same run goes on under it.
+    Payer, currency and line hashes let the invoice step see what was edited in between.
     """
     order = created.order
+    payer = Payer.of(order)
     result: dict[str, Any] = {
         "order_key": order_key,
         "sales_order_id": order.id,
         "status": order.status,
         "created": created.created,
-        "line_ids": list(created.line_ids),
+        "line_ids": [line.id for line in created.lines],
+        "line_hashes": [line_hash(line) for line in created.lines],
+        **payer._asdict(),
         "net_amount": _amount(order.net_amount),
         "tax_amount": _amount(order.tax_amount),
         "gross_amount": _amount(order.gross_amount),

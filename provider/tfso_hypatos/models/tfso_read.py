@@ -69,6 +69,13 @@ class CurrencyRead(Read):
     rate: Maybe[Amount] = None
 
 
+class AccrualRead(Read):
+    """Revenue spread over months (API: GET /salesorders/{id})."""
+
+    start_date: Maybe[LooseDay] = None
+    length: Maybe[Whole] = None
+
+
 class DimensionRead(Read):
     """A project, a department or another dimension (API: GET /salesorders/{id})."""
 
@@ -96,7 +103,7 @@ class SalesOrder(Read):
     your_reference: Maybe[Reference] = None
     our_reference: Maybe[Reference] = None
     dimensions: Maybe[list[DimensionRead]] = None
-    accrual: Maybe[dict[str, Any]] = None
+    accrual: Maybe[AccrualRead] = None
     created_at: Maybe[Moment] = None
     modified_at: Maybe[Moment] = None
     net_amount: Maybe[Amount] = None
@@ -115,8 +122,8 @@ class SalesOrder(Read):
 
     @property
     def invoice_number(self) -> int | None:
-        """The number of the invoice, or None as long as there is none."""
-        return self.invoice.number if self.invoice else None
+        """The number of the invoice, or None as long as there is none (0 is none)."""
+        return (self.invoice.number or None) if self.invoice else None
 
     @property
     def transaction_id(self) -> str | None:
@@ -164,4 +171,4 @@ class SalesOrderLine(Read):
     account: Maybe[AccountRead] = None
     is_hidden: Maybe[bool] = None
     dimensions: Maybe[list[DimensionRead]] = None
-    accrual: Maybe[dict[str, Any]] = None
+    accrual: Maybe[AccrualRead] = None

@@ -21,6 +21,7 @@ from tfso_hypatos.sandbox.views import Views
 
 _Values: TypeAlias = Mapping[str, Any]
 _FINAL = frozenset({"Invoice"})
+_SENT_WITH_INVOICING = frozenset({"status", "invoice", "internalMemo", "referenceNumber"})
 _NEEDS_LINES = frozenset({"Invoice", "AdvanceInvoice"})
 _OWN = frozenset({"id", "createdAt", "modifiedAt"})
 
@@ -197,7 +198,7 @@ class Tfso:
         return self._shown(order)
 
     def _update_invoiced(self, call: Call, books: Books, order: Order, body: _Values) -> Answer:
-        is_again = body.get("status") == "Invoice" and not body.keys() - {"status", "invoice"}
+        is_again = body.get("status") == "Invoice" and not body.keys() - _SENT_WITH_INVOICING
         if not is_again or self._settings.reinvoice == "conflict":
             raise self._refusals.generic(call, 409, f"Sales order {order.id} is already invoiced")
         if self._settings.reinvoice == "invoice_again":

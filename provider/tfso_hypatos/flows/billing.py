@@ -1,0 +1,191 @@
+"""What an order is about to bill, and to whom: compared with what it was created with, before it is invoiced."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NamedTuple, Self
+
+from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients.messages import Flow
+from tfso_hypatos.exceptions import OrderDrift, OutcomeUncertain
+from tfso_hypatos.flows.compare import line_hash
+from tfso_hypatos.flows.hold import Timing
+from tfso_hypatos.flows.intent import marker_of
+from tfso_hypatos.flows.look import has_lines, withdraw_one
+from tfso_hypatos.flows.transaction import is_known
+from tfso_hypatos.models.base import plain_number
+from tfso_hypatos.models.tfso import InvoiceDetails
+from tfso_hypatos.models.tfso_read import SalesOrder
+
+LOOK_BACK = datetime.timedelta(days=1)
+"""How much older than the order a twin of it may be; an older one was found before the order was created."""
+
+
+class Payer(NamedTuple):
+    """Who pays, and how; None for what is not shown.
+
+    :param customer_id: the customer.
+    :param currency: currency code (ISO 4217).
+    :param payment_method_id: the payment method.
+    """
+
+    customer_id: int | None = None
+    currency: str | None = None
+    payment_method_id: int | None = None
+
+    @classmethod
+    def of(cls, order: SalesOrder) -> Self:
+        """Return the payer of an order."""
+        return cls(
+            order.customer.id if order.customer else None,
+            order.currency.code if order.currency else None,
+            order.payment_method.id if order.payment_method else None,
+        )
+
+
+NOT_KNOWN = Payer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceOrder:
+    """What is to be invoiced, and what it must be for that.
+
+    :param order_id: the order.
+    :param details: date, due date, terms and distribution; None leaves all to 24SevenOffice.
+    :param key: short hash of the order key that the order's marker must carry, or None.
+    :param expected_gross: total with VAT that it must have, or None.
+    :param created_gross: total that the create step returned, or None.
+    :param payer: who pays, as the create step returned it.
+    :param expected_line_ids: lines that it must have, no more and no fewer, or None.
+    :param line_hashes: what each of these lines bills, in the same order, or None.
+    """
+
+    order_id: int
+    details: InvoiceDetails | None = None
+    key: str | None = None
+    expected_gross: Decimal | None = None
+    created_gross: Decimal | None = None
+    payer: Payer = NOT_KNOWN
+    expected_line_ids: Sequence[int] | None = None
+    line_hashes: Sequence[str] | None = None
+
+    def change(self, marked: Mapping[str, str]) -> dict[str, Any]:
+        """Return the change that invoices the order.
+
+        :param marked: the field that says that the order is being invoiced.
+        """
+        details = self.details.to_wire() if self.details else {}
+        return {"status": "Invoice", **({"invoice": details} if details else {}), **marked}
+
+
+def check_marker(task: InvoiceOrder, order: SalesOrder) -> None:
+    """Refuse an order that is not the one of the given order key."""
+    marker = marker_of(order)[1]
+    if task.key is not None and (marker is None or marker.key != task.key):
+        raise OrderDrift(
+            f"Sales order {order.id} does not carry the marker of the given order_key; it was not invoiced. Either the "
+            "id and the key belong to different business orders, or somebody edited the marker in 24SevenOffice."
+        )
+
+
+def check_state(order: SalesOrder) -> None:
+    """Refuse an order that cannot be invoiced, or may be billed already."""
+    if order.is_inactive:
+        raise OrderDrift(f"Sales order {order.id} was set inactive in 24SevenOffice; it was not invoiced.")
+    if order.status == "AdvanceInvoice":
+        raise OrderDrift(
+            f"Sales order {order.id} has status AdvanceInvoice, so part of it may be billed already; it was not "
+            "invoiced. Finish it in 24SevenOffice."
+        )
+    if order.invoice_number is not None:
+        raise OrderDrift(
+            f"Sales order {order.id} has invoice number {order.invoice_number} although its status is {order.status}; "
+            "it was not invoiced again. Look at it in 24SevenOffice."
+        )
+    if order.status is None or not is_known(order.status):
+        raise OutcomeUncertain(
+            f"Sales order {order.id} has status {order.status!r}, which may mean that it is being invoiced; nothing "
+            "was sent. Retry this task: it looks first."
+        )
+
+
+def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
+    """Refuse to invoice an order without lines, or one that would bill something else than what was created."""
+    check_bill(task, order)
+    lines = {line.id: line for line in (yield from tfso.list_lines(order.id))}
+    if not lines:
+        raise OrderDrift(
+            f"Sales order {order.id} has no lines, so it cannot be invoiced. Clear the task that creates it."
+        )
+    if task.expected_line_ids is None:
+        return
+    expected = set(task.expected_line_ids)
+    found = [f"line {line_id} was added" for line_id in sorted(lines.keys() - expected)]
+    found += [f"line {line_id} is gone" for line_id in sorted(expected - lines.keys())]
+    hashes = zip(task.expected_line_ids, task.line_hashes or (), strict=False)
+    found += [
+        f"line {line_id} was edited"
+        for line_id, before in hashes
+        if line_id in lines and line_hash(lines[line_id]) != before
+    ]
+    if found:
+        raise OrderDrift(
+            f"Sales order {order.id} no longer has the lines it was created with: {'; '.join(found)}. It was not "
+            "invoiced. Undo the edit in 24SevenOffice and clear this task, or bill the order by hand.",
+            found,
+        )
+
+
+def check_bill(task: InvoiceOrder, order: SalesOrder) -> None:
+    """Refuse an order, invoiced or not, that bills another total or somebody else than it should."""
+    found = bill_differences(task, order)
+    if found:
+        state = "It is invoiced already." if order.is_invoiced else "It was not invoiced."
+        raise OrderDrift(f"Sales order {order.id} is not what it should be: {'; '.join(found)}. {state}", found)
+
+
+def bill_differences(task: InvoiceOrder, order: SalesOrder) -> list[str]:
+    """Return in what an order differs from what it should be; who pays is compared only if both are known."""
+    shown = "no total" if order.gross_amount is None else plain_number(order.gross_amount)
+    found = [
+        f"gross amount: {source} {plain_number(expected)}, 24SevenOffice shows {shown}"
+        for expected, source in ((task.expected_gross, "expected"), (task.created_gross, "it was created with"))
+        if expected is not None and order.gross_amount != expected
+    ]
+    now = Payer.of(order)._asdict()
+    for name, before in task.payer._asdict().items():
+        if before is not None and now[name] is not None and str(now[name]) != str(before):
+            place = name.removesuffix("_id").replace("_", " ")
+            found.append(f"{place}: it was created with {before}, 24SevenOffice shows {now[name]}")
+    return found
+
+
+def check_alone(order: SalesOrder, timing: Timing) -> Flow[bool]:
+    """Refuse to invoice an order that has a twin which is billed or could be; withdraw an empty twin.
+
+    :return: False if it is not certain that a twin is gone, so that another look is due.
+    """
+    field, marker = marker_of(order)
+    if marker is None or order.customer is None or order.customer.id is None:
+        return True
+    since = order.created_at - LOOK_BACK if order.created_at else None
+    filters = tfso.SalesOrderFilter(customer_id=order.customer.id, created_from=since)
+    for sight in (yield from tfso.see_sales_orders(filters)):
+        twin = sight.order
+        other = marker_of(twin)[1]
+        if twin.id == order.id or twin.is_inactive or other is None or other.key != marker.key:
+            continue
+        if twin.is_invoiced or (yield from has_lines(twin.id)):
+            state = f"invoiced as number {twin.invoice_number}" if twin.is_invoiced else "not invoiced"
+            raise OrderDrift(
+                f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
+                f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, "
+                f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear the task."
+            )
+        # Left by a run that was killed while it created it; whoever might still be at work on it adopts ours.
+        if not (yield from withdraw_one(twin.id, order.id, timing, has_lines=False)):
+            return False
+    return True
