@@ -15,9 +15,10 @@ from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import TfsoHypatosError
-from tfso_hypatos.flows import create, hold, invoice, look
+from tfso_hypatos.flows import billing, create, hold, invoice, look
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
 from tfso_hypatos.flows.intent import Holder, Intent, Marker, marker_of
+from tfso_hypatos.flows.look import Found
 
 Patch = pytest.MonkeyPatch
 CALM_RACE = Setting(runs=(None,) * 3, net=CALM)
@@ -50,7 +51,6 @@ def lines_by_anybody(patch: Patch) -> None:
     patch.setattr(create, "Hold", NobodysHold)
     patch.setattr(invoice, "check_content", nothing)
     patch.setattr(invoice, "check_bill", lambda *_: None)
-    patch.setattr(invoice, "_too_young", lambda *_: 0.0)
 
 
 def no_settling(patch: Patch) -> None:
@@ -77,20 +77,21 @@ def no_settling_after_a_take_over(patch: Patch) -> None:
 
 def no_look_at_the_orders_of_others(patch: Patch) -> None:
     # The look before the creation alone could be missed: the one after it, and the election, make up for it.
-    def selfish(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[list[Sight]]:
+    def selfish(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[Found]:
         found = yield from look.look(intent, known_ids, since)
-        markers = [(sight, marker_of(sight.order)[1]) for sight in found]
-        return [sight for sight, marker in markers if marker and marker.holder == intent.marker.holder]
+        markers = [(sight, marker_of(sight.order)[1]) for sight in found.sights]
+        mine = [sight for sight, marker in markers if marker and marker.holder == intent.marker.holder]
+        return found._replace(sights=mine)
 
     patch.setattr(create, "look", selfish)
 
 
 def no_look_before_the_creation(patch: Patch) -> None:
     # Whoever knows of an order has looked before, or created it.
-    def hasty(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[list[Sight]]:
+    def hasty(intent: Intent, known_ids: Collection[int] = (), since: Any = None) -> Flow[Found]:
         if not known_ids and not looked.get(intent.marker.holder):
             looked[intent.marker.holder] = True
-            return []
+            return Found([], frozenset())
         return (yield from look.look(intent, known_ids, since))
 
     looked: dict[Holder, bool] = {}
@@ -167,20 +168,13 @@ def everybody_inherits(patch: Patch) -> None:
     patch.setattr(runs, "inherits", lambda *_: True)
 
 
-def no_wait_for_twins(patch: Patch) -> None:
-    patch.setattr(invoice, "_too_young", lambda *_: 0.0)
+def no_wait_for_the_list(patch: Patch) -> None:
+    for module in (create, billing):
+        patch.setattr(module, "LOOKS_UNTIL_LISTED", 0)
 
 
 def no_word_of_the_invoicing(patch: Patch) -> None:
     patch.setattr(Marker, "sent", lambda self: self)
-
-
-def no_look_for_twins_before_invoicing(patch: Patch) -> None:
-    def alone(*_: object) -> Flow[bool]:
-        yield from ()
-        return True
-
-    patch.setattr(invoice, "check_alone", alone)
 
 
 class Rule(NamedTuple):
@@ -232,7 +226,6 @@ RULES = [
         SETTINGS["a run carries a result"],
         frozenset({_TWICE}),
     ),
-    Rule("let a young order grow old", no_wait_for_twins, LAGGING, frozenset({_TWICE})),
-    Rule("look for twins before invoicing", no_look_for_twins_before_invoicing, LAGGING, frozenset({_TWICE})),
+    Rule("wait until the list shows the order", no_wait_for_the_list, LAGGING, frozenset({_TWICE})),
     Rule("an order that is being invoiced is left alone", no_word_of_the_invoicing, QUEUEING, frozenset({_TWICE})),
 ]

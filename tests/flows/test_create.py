@@ -214,10 +214,28 @@ def test_a_lagging_list_does_not_hide_what_is_known() -> None:
     player = Player()
     player.on("GET /salesorders", answered([]), answered([]), answered([]))
     order_id = create(player).order.id
-    assert player.steps[2:4] == ["GET /salesorders", f"GET /salesorders/{order_id}"]
+    around = ["GET /salesorders", f"GET /salesorders/{order_id}", "pause 2.5"]
+    assert player.steps[2:6] == [*around, "GET /salesorders"]
+    player.on("GET /salesorders", answered([]))
     assert create(player, RETRY, known=(77, order_id)).order.id == order_id
-    assert player.steps[1:3] == [f"GET /salesorders/{order_id}", "GET /salesorders/77"]
+    assert player.steps[1:4] == [f"GET /salesorders/{order_id}", "GET /salesorders/77", "pause 2.5"]
     assert player.count("POST /salesorders") == 0
+
+
+def test_a_list_that_never_shows_the_order_is_not_waited_for_without_end() -> None:
+    player = Player()
+    player.on("GET /salesorders", *[answered([])] * 40)
+    assert create(player).created
+    assert player.count("pause 2.5") == 8
+
+
+def test_a_twin_that_the_list_shows_together_with_the_order_wins_before_any_line() -> None:
+    player = Player()
+    twin = player.make_order(RIVAL, LINES)
+    player.on("GET /salesorders", answered([]), answered([]))
+    assert create(player).order.id == twin
+    assert not [step for step in player.steps if step.startswith("POST /salesorders/")]
+    assert player.count("DELETE /salesorders/5") == 1
 
 
 def test_an_order_that_keeps_changing_is_left_to_the_next_try() -> None:
@@ -233,7 +251,7 @@ def test_an_order_that_keeps_changing_is_left_to_the_next_try() -> None:
     with pytest.raises(OrderBusy, match="kept changing under this task"):
         create(player)
     around = ["GET /salesorders", "GET /salesorders/{}/lines"]
-    expected = [around] * 4 + [["pause 2.5", *around]] * 16
+    expected = [around] * 4 + [["pause 2.5", *around]] * 24
     assert player.steps == [step.format(number) for number, steps in enumerate(expected, 1) for step in steps]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.flows.books import Traits
-from tests.flows.player import ME, RETRY, RIVAL, Player, after, answered, unanswered
+from tests.flows.player import ME, RIVAL, Player, after, answered, unanswered
 from tests.flows.runs import LINES
 from tests.flows.test_invoice import GROSS, LOOK, run, with_order
 
@@ -69,69 +69,54 @@ def test_the_total_of_an_invoice_that_this_try_sent_is_only_reported(caplog: pyt
         run(player, expected_gross=GROSS)
 
 
-def young(age: float, traits: Traits | None = None) -> Player:
-    """Return a player with an order that seems to be so many seconds old."""
-    player = Player(traits)
+def hidden_for(seconds: float) -> Player:
+    """Return a player with a complete order that the list does not show for a while."""
+    player = Player(Traits(list_lag=1.0))
     player.make_order(ME, LINES)
-    order = player.server.orders[1]
-    player.server.orders[1] = replace(order, created=player.now - age)
+    shown_from = player.now + seconds
+
+    def lagging(desk: Player, request: Request) -> Response:
+        reaction = answered([]) if desk.now < shown_from else after(lambda: None)
+        return reaction(desk, request)
+
+    player.on("GET /salesorders", *[lagging] * 20)
     return player
 
 
-@pytest.mark.parametrize(("age", "wait"), [(0, "pause 10"), (4, "pause 6"), (-500, "pause 10")])
-def test_a_young_order_waits_before_twins_are_looked_for(age: float, wait: str) -> None:
-    player = young(age)
-    assert run(player).invoiced
-    assert player.steps == ["GET /salesorders/1", wait, *LOOK]
-
-
-@pytest.mark.parametrize("age", [10, 11, 5000])
-def test_an_order_of_the_settle_time_does_not_wait(age: float) -> None:
-    player = young(age)
+def test_an_order_that_the_list_shows_does_not_wait() -> None:
+    player = hidden_for(0)
     assert run(player).invoiced
     assert player.steps == LOOK
 
 
-@pytest.mark.parametrize("traits", [Traits(dates=False), Traits(stamps=False)])
-def test_an_order_of_no_known_age_waits_one_settle_time(traits: Traits) -> None:
-    player = young(5000, traits)
+def test_an_order_that_the_list_does_not_show_yet_waits_for_it() -> None:
+    player = hidden_for(5)
     assert run(player).invoiced
-    assert player.steps == ["GET /salesorders/1", "pause 10", *LOOK]
+    assert player.steps[:7] == [*LOOK[:3], *["pause 2.5", "GET /salesorders"] * 2]
+    # The look at the holder has grown old meanwhile.
+    assert player.steps[7:] == ["PATCH /salesorders/1", "GET /salesorders/1", "PATCH /salesorders/1"]
+    assert len(player.server.invoices) == 1
 
 
-@pytest.mark.parametrize("traits", [Traits(dates=False), Traits(stamps=False)])
-def test_a_twin_that_shows_while_an_order_of_no_known_age_waits_is_found(traits: Traits) -> None:
-    player = young(5000, traits)
-    player.later(5, lambda: player.make_order(RIVAL, LINES))
-    with pytest.raises(OrderDrift, match="Sales orders 1 and 5 belong to the same business order"):
+def test_a_twin_that_shows_together_with_the_order_is_found() -> None:
+    player = hidden_for(5)
+    twin = player.make_order(RIVAL, LINES)
+    with pytest.raises(OrderDrift, match=f"Sales orders 1 and {twin} belong to the same business order"):
         run(player)
     assert player.server.invoices == []
 
 
-def test_an_order_of_no_known_age_that_was_taken_over_does_not_wait_again() -> None:
-    player = young(5000, Traits(dates=False))
-    player.hold(1, RETRY)
-    assert run(player, created_by=None).invoiced
-    assert player.count("pause 10") == 1
-
-
-def test_a_young_order_that_was_taken_over_is_old_enough_then() -> None:
-    player = young(0)
-    assert run(player, created_by=None).invoiced
-    assert player.steps[:4] == ["GET /salesorders/1", "PATCH /salesorders/1", "pause 10", "GET /salesorders/1"]
-    assert player.count("pause 10") == 1
-
-
-def test_a_twin_that_shows_only_after_the_wait_is_found() -> None:
-    player = young(0)
-    player.later(5, lambda: player.make_order(RIVAL, LINES))
-    with pytest.raises(OrderDrift, match="Sales orders 1 and 5 belong to the same business order"):
-        run(player)
-    assert player.server.invoices == []
+def test_a_list_that_never_shows_the_order_is_not_waited_for_without_end() -> None:
+    player = hidden_for(1e9)
+    assert run(player).invoiced
+    assert player.count("GET /salesorders") == 9
+    assert player.now < 1100
 
 
 def test_twins_are_looked_for_among_orders_of_that_time() -> None:
-    player = young(3 * 86400)
+    player = Player()
+    player.make_order(ME, LINES)
+    player.server.orders[1] = replace(player.server.orders[1], created=player.now - 3 * 86400)
     player.make_order(RIVAL, LINES)
     twin = player.server.orders[5]
     player.server.orders[5] = replace(twin, created=player.now - 4 * 86400 - 60)
@@ -141,10 +126,9 @@ def test_twins_are_looked_for_among_orders_of_that_time() -> None:
 
 
 def test_whoever_displaces_this_task_while_it_waits_is_waited_for() -> None:
-    player = young(0)
-    player.later(5, lambda: player.hold(1, RIVAL))
+    player = hidden_for(5)
+    player.later(4, lambda: player.hold(1, RIVAL))
     player.later(20, lambda: player.change(1, status="Invoice"))
     result = run(player)
     assert not result.invoiced
     assert len(player.server.invoices) == 1
-    assert "PATCH /salesorders/1" not in player.steps

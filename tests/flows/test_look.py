@@ -17,7 +17,7 @@ LINE = LINES[0]
 
 
 def sights(player: Player) -> list[Sight]:
-    return player.drive(look(intent()))
+    return player.drive(look(intent())).sights
 
 
 def elected(player: Player) -> int:
@@ -57,7 +57,7 @@ def test_an_order_whose_key_may_have_meant_another_customer_is_looked_for_among_
     other = player.make_order()
     player.change(other, customer={"id": 8, "name": "Another"})
     assert sights(player) == []
-    assert [sight.order.id for sight in player.drive(look(intent(any_customer=True)))] == [other]
+    assert [sight.order.id for sight in player.drive(look(intent(any_customer=True))).sights] == [other]
     assert player.requests[-1].query == {"limit": "100", "createdFrom": "2025-12-02T08:00:00.000Z"}
 
 
@@ -67,7 +67,9 @@ def test_a_known_order_that_the_list_does_not_show_is_read() -> None:
     player.on("GET /salesorders", answered([]))
     found = player.drive(look(intent(), {hidden, 99}))
     assert player.steps[1:] == [f"GET /salesorders/{order_id}" for order_id in (hidden, 99)]
-    assert [sight.order.id for sight in found] == [hidden]
+    assert [sight.order.id for sight in found.sights] == [hidden]
+    assert found.unlisted == {hidden}
+    assert player.drive(look(intent(), {hidden})).unlisted == set()
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -83,7 +85,7 @@ def test_a_known_order_that_has_lost_its_marker_is_told_with_the_text_to_put_bac
         f"this text back into it, then clear this task: {intent().marker}"
     )
     player.change(edited, internalMemo=str(raised.value).rsplit(": ", 1)[1])
-    assert [sight.order.id for sight in player.drive(look(intent(), {edited}))] == [edited]
+    assert [sight.order.id for sight in player.drive(look(intent(), {edited})).sights] == [edited]
 
 
 @pytest.mark.parametrize("shown", [True, False])
@@ -93,7 +95,7 @@ def test_a_known_order_of_another_key_or_inactive_without_a_marker_does_not_coun
     inactive = player.make_order(memo="Ring first", status="Inactive")
     if not shown:
         player.on("GET /salesorders", answered([]))
-    assert player.drive(look(intent(), {other, inactive})) == []
+    assert player.drive(look(intent(), {other, inactive})) == ([], frozenset())
 
 
 def test_a_lone_order_is_elected_without_a_look_at_its_lines() -> None:

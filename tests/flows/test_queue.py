@@ -215,15 +215,6 @@ def test_the_create_flow_adopts_one_that_is_complete_at_once() -> None:
     assert not [step for step in player.steps if not step.startswith("GET")]
 
 
-def test_a_take_over_that_crosses_the_invoicing_does_not_lead_to_a_second_one() -> None:
-    player = queueing()
-    # The other task looked before the invoicing was asked for, and its take-over takes effect after it.
-    player.on("PATCH /salesorders/1", after(lambda: sent(player)))
-    result = run(player, None, LATER_TRY)
-    assert result.order.invoice_number == 1001
-    assert len(player.server.invoices) == 1
-
-
 def test_an_order_that_is_being_invoiced_is_not_withdrawn() -> None:
     player = Player(Traits(queue=30.0))
     player.make_order(ME, LINES)

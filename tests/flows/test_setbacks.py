@@ -35,11 +35,28 @@ def test_setbacks_say_when_to_look_again() -> None:
     weigh(player, setbacks, RateLimited("slow", status=429, retry_after=33))
     assert player.steps == ["pause 33"]
     weigh(player, setbacks, RateLimited("slow", status=429))
-    assert player.steps == ["pause 10"]
+    assert player.steps == ["pause 20"]
     with pytest.raises(OutcomeUncertain, match="whether it succeeded to add a line: reset"):
         weigh(player, setbacks, NoAnswer("reset"))
     with pytest.raises(Conflict):
         weigh(player, setbacks, Conflict("no", status=409))
+
+
+def test_a_server_that_does_not_say_how_long_is_left_alone_longer_each_time() -> None:
+    player, setbacks = Player(), Setbacks(TIMING)
+    for seconds in (10, 20, 40, 60, 60):
+        weigh(player, setbacks, RateLimited("slow", status=429))
+        assert player.steps == [f"pause {seconds}"]
+    with pytest.raises(RateLimited):
+        weigh(player, setbacks, RateLimited("slow", status=429))
+
+
+def test_whoever_gets_on_may_have_setbacks_again() -> None:
+    player, setbacks = Player(), Setbacks(TIMING)
+    for _ in range(20):
+        weigh(player, setbacks, RateLimited("slow", status=429))
+        assert player.steps == ["pause 10"]
+        setbacks.succeeded()
 
 
 def test_setbacks_that_another_look_cannot_help_are_raised() -> None:

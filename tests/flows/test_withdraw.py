@@ -16,7 +16,7 @@ TEA = {"description": "Tea", "quantity": 1, "price": 5}
 
 
 def withdrawn(player: Player, *strays: int, winner: int) -> bool:
-    by_id = {sight.order.id: sight for sight in player.drive(look(intent()))}
+    by_id = {sight.order.id: sight for sight in player.drive(look(intent())).sights}
     player.steps.clear()
     return player.drive(withdraw(intent(), [by_id[stray] for stray in strays], by_id[winner], TIMING))
 
@@ -35,7 +35,21 @@ def test_strays_without_lines_are_deleted() -> None:
     winner, *strays = (player.make_order() for _ in range(3))
     assert withdrawn(player, *strays, winner=winner)
     assert set(player.server.orders) == {winner}
-    assert player.steps == [step for stray in strays for step in (f"GET /salesorders/{stray}/lines", *deletion(stray))]
+    assert player.steps == [
+        f"GET /salesorders/{winner}",
+        *(step for stray in strays for step in (f"GET /salesorders/{stray}/lines", *deletion(stray))),
+    ]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_nothing_is_withdrawn_for_an_order_that_was_withdrawn_itself(gone: bool) -> None:
+    player = Player()
+    winner, stray = player.make_order(), player.make_order()
+    by_id = {sight.order.id: sight for sight in player.drive(look(intent())).sights}
+    player.delete(winner) if gone else player.change(winner, status="Inactive")
+    player.steps.clear()
+    assert not player.drive(withdraw(intent(), [by_id[stray]], by_id[winner], TIMING))
+    assert changes(player) == []
 
 
 @pytest.mark.parametrize("lines", [[COFFEE], LINES, [*LINES, CUPS, COFFEE]])
@@ -119,7 +133,7 @@ def test_that_there_is_nothing_to_delete_is_believed_only_if_the_order_is_gone()
     winner, stray = player.make_order(), player.make_order()
     player.on(f"DELETE /salesorders/{stray}", refused(404))
     assert withdrawn(player, stray, winner=winner)
-    assert player.steps[1:] == [
+    assert player.steps[2:] == [
         *deletion(stray),
         f"GET /salesorders/{stray}",
         f"PATCH /salesorders/{stray}",
@@ -179,4 +193,4 @@ def test_a_stray_that_was_invoiced_meanwhile_calls_for_another_election(lines: A
     player.on(f"{method} /salesorders/{stray}", after(invoiced))
     assert not withdrawn(player, stray, winner=winner)
     assert changes(player) == [f"{method} /salesorders/{stray}"]
-    assert player.drive(elect(player.drive(look(intent())))).order.id == stray
+    assert player.drive(elect(player.drive(look(intent())).sights)).order.id == stray

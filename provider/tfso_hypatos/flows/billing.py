@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
 from tfso_hypatos.clients import tfso
-from tfso_hypatos.clients.messages import Flow
+from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.exceptions import OrderDrift, OutcomeUncertain
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.hold import Timing
-from tfso_hypatos.flows.intent import marker_of
-from tfso_hypatos.flows.look import has_lines, withdraw_one
+from tfso_hypatos.flows.intent import is_billed, marker_of
+from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, has_lines, withdraw_one
 from tfso_hypatos.flows.transaction import is_known
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import InvoiceDetails
@@ -166,6 +166,9 @@ def bill_differences(task: InvoiceOrder, order: SalesOrder) -> list[str]:
 def check_alone(order: SalesOrder, timing: Timing) -> Flow[bool]:
     """Refuse to invoice an order that has a twin which is billed or could be; withdraw an empty twin.
 
+    Of two orders, the one that shows later in the list finds the other one there: so a list that shows the order shows
+    a twin as well, unless that comes later and finds this one.
+
     :return: False if it is not certain that a twin is gone, so that another look is due.
     """
     field, marker = marker_of(order)
@@ -173,19 +176,31 @@ def check_alone(order: SalesOrder, timing: Timing) -> Flow[bool]:
         return True
     since = order.created_at - LOOK_BACK if order.created_at else None
     filters = tfso.SalesOrderFilter(customer_id=order.customer.id, created_from=since)
-    for sight in (yield from tfso.see_sales_orders(filters)):
+    for looks in range(LOOKS_UNTIL_LISTED + 1):
+        if looks:
+            yield from pause(timing.evidence, f"until the list shows sales order {order.id}, and whether it has a twin")
+        sights = yield from tfso.see_sales_orders(filters)
+        if any(sight.order.id == order.id for sight in sights):
+            break
+    for sight in sights:
         twin = sight.order
         other = marker_of(twin)[1]
         if twin.id == order.id or twin.is_inactive or other is None or other.key != marker.key:
             continue
-        if twin.is_invoiced or (yield from has_lines(twin.id)):
-            state = f"invoiced as number {twin.invoice_number}" if twin.is_invoiced else "not invoiced"
-            raise OrderDrift(
-                f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
-                f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, "
-                f"remove af:{marker.key}... from its {field}; if it repeats this sale, delete one. Then clear the task."
-            )
+        if is_billed(twin) or (yield from has_lines(twin.id)):
+            raise _twin(order, twin, f"af:{marker.key}...", field)
         # Left by a run that was killed while it created it; whoever might still be at work on it adopts ours.
         if not (yield from withdraw_one(twin.id, order.id, timing, has_lines=False)):
             return False
     return True
+
+
+def _twin(order: SalesOrder, twin: SalesOrder, text: str, field: str) -> OrderDrift:
+    state = "not invoiced"
+    if is_billed(twin):
+        state = f"invoiced as number {twin.invoice_number}" if twin.invoice_number else "being invoiced"
+    return OrderDrift(
+        f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
+        f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, remove {text} from its {field}; if "
+        "it repeats this sale, delete one. Then clear the task."
+    )

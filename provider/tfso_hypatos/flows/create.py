@@ -15,7 +15,7 @@ from tfso_hypatos.exceptions import NotFound, OrderBusy, OrderDrift, OutcomeUnce
 from tfso_hypatos.flows.compare import DECISIVE, LinePlan, header_differences, plan_lines
 from tfso_hypatos.flows.hold import Claim, Hold, Setbacks, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, Intent, marker_of
-from tfso_hypatos.flows.look import elect, look, lost_marker, withdraw
+from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, elect, look, lost_marker, withdraw
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)
@@ -87,16 +87,26 @@ def find_or_create(
     """
     hold = Hold(intent.marker.holder, organization, timing)
     work = _Work(intent, timing, hold, Setbacks(timing), set(known_ids))
-    for looks in range(ROUNDS):
-        if looks > LOOKS_AT_ONCE:
+    looks_in_vain = 0
+    for looks in range(ROUNDS + LOOKS_UNTIL_LISTED):
+        if looks > LOOKS_AT_ONCE + looks_in_vain:
             yield from pause(timing.evidence, f"the sales order of {intent.order_key!r} is changing")
-        found = yield from look(intent, work.known_ids, work.since)
+        found, unlisted = yield from look(intent, work.known_ids, work.since)
         if len(found) != 1 and again:
             again = False
             yield from pause(timing.settle, "an earlier try may have been killed while it created or withdrew an order")
             continue
+        if not found and work.posted and looks_in_vain < LOOKS_UNTIL_LISTED:
+            looks_in_vain += 1
+            yield from pause(timing.evidence, f"until 24SevenOffice shows the sales order of {intent.order_key!r}")
+            continue
         if not found:
             yield from _post(work)
+            continue
+        if unlisted and looks_in_vain < LOOKS_UNTIL_LISTED:
+            # Of two orders, the one that shows later finds the other one: before that, neither may be given lines.
+            looks_in_vain += 1
+            yield from pause(timing.evidence, f"until the list shows sales order {min(unlisted)}, and any twin of it")
             continue
         elected = yield from elect(found)
         strays = [sight for sight in found if sight.order.id != elected.order.id]
@@ -122,7 +132,7 @@ def _post(work: _Work) -> Flow[None]:
         if not error.ambiguous:
             raise
         yield from pause(work.timing.settle, "no clear answer to the creation; then looking whether the order is there")
-        found = yield from look(work.intent)
+        found, _ = yield from look(work.intent)
         if not found:
             raise OutcomeUncertain(
                 f"No clear answer to the creation of the sales order of {work.intent.order_key!r} ({error}), and it is "

@@ -69,10 +69,11 @@ class Setbacks:
     most_held_back: int = 20
     _count: int = 0
     _held_back: int = 0
+    _slowed: int = 0
 
     def succeeded(self) -> None:
         """Note that a change went through."""
-        self._held_back = 0
+        self._count = self._held_back = self._slowed = 0
 
     def weigh(self, error: TfsoHypatosError, what: str) -> Flow[None]:
         """Wait as the error demands, so that the caller can look again; raise it if looking again cannot help.
@@ -104,7 +105,9 @@ class Setbacks:
         elif isinstance(error, RateLimited):
             if (error.retry_after or 0.0) > self.timing.busy:
                 raise error
-            yield from pause(error.retry_after or self.timing.settle, "24SevenOffice asked to slow down")
+            longer = min(self.timing.settle * 2**self._slowed, self.timing.claim)
+            self._slowed += 1
+            yield from pause(error.retry_after or longer, "24SevenOffice asked to slow down")
         elif not isinstance(error, Conflict | NotFound):
             raise error
 
@@ -213,9 +216,13 @@ class Hold:
         doing = f"take over sales order {order_id}"
         try:
             # Not repeated by the driver: of two, the earlier could take effect last.
-            yield from tfso.update_sales_order(order_id, change, doing=doing, repeatable=False)
+            yield from tfso.update_sales_order(
+                order_id, change, doing=doing, repeatable=False, not_after=self.not_after(sight)
+            )
         except NotFound:
             return Claim(Standing.GONE, None)
+        except NotSent:
+            return Claim(Standing.WAIT, sight)
         except TfsoHypatosError as error:
             if not (error.ambiguous or isinstance(error, Conflict)):
                 raise

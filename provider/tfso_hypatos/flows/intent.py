@@ -129,6 +129,17 @@ def marker_of(order: SalesOrder) -> tuple[MarkerField, Marker | None]:
     return "internalMemo", None
 
 
+def is_being_invoiced(order: SalesOrder) -> bool:
+    """Say whether 24SevenOffice was asked to invoice an order and does not show it as invoiced yet."""
+    marker = marker_of(order)[1]
+    return marker is not None and marker.invoicing and not order.is_invoiced and not order.is_inactive
+
+
+def is_billed(order: SalesOrder) -> bool:
+    """Say whether an order is invoiced, or about to be."""
+    return order.is_invoiced or is_being_invoiced(order)
+
+
 def _marker_texts(order: SalesOrder) -> dict[MarkerField, str | None]:
     return {"internalMemo": order.internal_memo, "referenceNumber": order.reference_number}
 

@@ -19,7 +19,7 @@ from tfso_hypatos.flows.billing import (
     check_state,
 )
 from tfso_hypatos.flows.hold import Hold, Setbacks, Standing, Timing
-from tfso_hypatos.flows.intent import Holder, marker_change, marker_of
+from tfso_hypatos.flows.intent import Holder, is_billed, marker_change, marker_of
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 log = logging.getLogger(__name__)
@@ -61,13 +61,12 @@ def invoice(
     hold = Hold(me, organization, timing, as_mine=created_by)
     setbacks = Setbacks(timing)
     sent = False
-    matured = False
     doubts = 0
     checked: SalesOrder | None = None
     while True:
         sight = yield from _see(task.order_id)
         check_marker(task, sight.order)
-        if sight.order.is_invoiced or is_being_invoiced(sight.order):
+        if is_billed(sight.order):
             order = yield from _numbered(sight.order, timing)
             _check_invoiced(task, order, sent=sent)
             return Invoiced(order, invoiced=sent)
@@ -76,13 +75,6 @@ def invoice(
         if claim.standing is not Standing.MINE or claim.sight is None:
             continue
         order = claim.sight.order
-        # Taking the order over has waited for as long.
-        matured = matured or claim.sight is not sight
-        young = 0.0 if matured else _too_young(claim.sight, timing)
-        matured = True
-        if young > 0:
-            yield from pause(young, f"until the list shows whether sales order {order.id} has a twin")
-            continue
         if checked is None or not _unchanged(checked, order):
             yield from check_content(task, order)
             if not (yield from check_alone(order, timing)):
@@ -112,12 +104,6 @@ def _send(task: InvoiceOrder, order: SalesOrder, not_after: float) -> Flow[tfso.
     accepted = yield from tfso.invoice_sales_order(order.id, task.change(marked), not_after)
     log.info("24SevenOffice accepted to invoice sales order %s (trace id %s)", order.id, accepted.trace_id)
     return accepted
-
-
-def is_being_invoiced(order: SalesOrder) -> bool:
-    """Say whether 24SevenOffice was asked to invoice an order and does not show it as invoiced yet."""
-    marker = marker_of(order)[1]
-    return marker is not None and marker.invoicing and not order.is_invoiced and not order.is_inactive
 
 
 def _check_invoiced(task: InvoiceOrder, order: SalesOrder, *, sent: bool) -> None:
@@ -161,18 +147,6 @@ def _numbered(order: SalesOrder, timing: Timing, trace_id: str | None = None) ->
     return order
 
 
-def _too_young(sight: Sight, timing: Timing) -> float:
-    """Return the seconds until an order is a settle time old: a twin created just before it may show only then.
-
-    It has been there since it was seen, so waiting a settle time is enough whatever the clocks say.
-    """
-    created, now = sight.order.created_at, sight.server_time
-    if marker_of(sight.order)[1] is None:
-        return 0.0
-    if created is None or now is None:
-        return timing.settle
-    return min(timing.settle, timing.settle - (now - created).total_seconds())
-
-
 def _unchanged(before: SalesOrder, now: SalesOrder) -> bool:
-    return (before.modified_at, before.gross_amount) == (now.modified_at, now.gross_amount)
+    """Say whether nothing has changed, lines included; without the moment of its last change that is not known."""
+    return now.modified_at is not None and before == now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
@@ -12,13 +13,27 @@ from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import NotFound, NotSent, OrderDrift, TfsoHypatosError
 from tfso_hypatos.flows.compare import plan_lines
 from tfso_hypatos.flows.hold import Timing
-from tfso_hypatos.flows.intent import Intent, marker_of
+from tfso_hypatos.flows.intent import Intent, is_billed, marker_of
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)
 
+LOOKS_UNTIL_LISTED = 8
+"""Looks, a quarter of the settle time apart, at a list that does not show an order that is there."""
 
-def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.datetime | None = None) -> Flow[list[Sight]]:
+
+class Found(NamedTuple):
+    """The orders of a business order.
+
+    :param sights: the orders.
+    :param unlisted: ids of those among them that are known, but that the list does not show.
+    """
+
+    sights: list[Sight]
+    unlisted: frozenset[int]
+
+
+def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.datetime | None = None) -> Flow[Found]:
     """Return the orders that carry the intent's key and are not set inactive.
 
     The list is filtered again here, because a server ignores a filter that it does not know; and because the list
@@ -32,6 +47,7 @@ def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.dateti
     created_from = intent.created_from if since is None else max(since, intent.created_from)
     filters = tfso.SalesOrderFilter(customer_id=intent.customer_id, created_from=created_from)
     sights = {sight.order.id: sight for sight in (yield from tfso.see_sales_orders(filters))}
+    listed = frozenset(sights)
     for order_id in sorted(set(known_ids) - set(sights)):
         try:
             sights[order_id] = yield from tfso.see_sales_order(order_id)
@@ -50,7 +66,7 @@ def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.dateti
             "order_key that each withdrew what the other had created (their logs say so). Set one active again and "
             "clear this task, or use another order_key if the business order is meant to be billed after all."
         )
-    return active
+    return Found(active, frozenset(sight.order.id for sight in active) - listed)
 
 
 def lost_marker(intent: Intent, order_id: int) -> OrderDrift:
@@ -73,9 +89,10 @@ def elect(sights: Sequence[Sight]) -> Flow[Sight]:
     ranks = []
     for sight in sights:
         order = sight.order
-        filled = order.is_invoiced or (yield from has_lines(order.id))
+        billed = is_billed(order)
+        filled = billed or (yield from has_lines(order.id))
         created = order.created_at.timestamp() if order.created_at else float("inf")
-        ranks.append(((not order.is_invoiced, not filled, created, order.id), sight))
+        ranks.append(((not billed, not filled, created, order.id), sight))
     return min(ranks, key=lambda ranked: ranked[0])[1]
 
 
@@ -92,9 +109,11 @@ def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight, timing: Ti
     :return: False if one of them has changed, or may have, so that a new election is due.
     :raises OrderDrift: if one of them may be somebody's copy of ours, made for another sale.
     """
+    if strays and not (yield from _is_still_there(elected.order.id)):
+        return False
     for stray in strays:
         lines = yield from _lines_of(stray.order.id)
-        if stray.order.is_invoiced or (lines and elected.order.is_invoiced) or plan_lines(intent.lines, lines).foreign:
+        if is_billed(stray.order) or (lines and is_billed(elected.order)) or plan_lines(intent.lines, lines).foreign:
             raise _maybe_a_copy(stray.order, elected.order)
         # Whoever created the stray may have been at work on it since the election.
         if lines and not (yield from has_lines(elected.order.id)):
@@ -108,7 +127,7 @@ def _maybe_a_copy(stray: SalesOrder, elected: SalesOrder) -> OrderDrift:
     field, marker = marker_of(stray)
     return OrderDrift(
         f"Sales orders {elected.id} and {stray.id} carry the marker of the same business order, and {stray.id} "
-        f"{'is invoiced' if stray.is_invoiced else 'has lines of its own'}. If it is a copy made for another sale, "
+        f"{'is invoiced' if is_billed(stray) else 'has lines of its own'}. If it is a copy made for another sale, "
         f"remove the text {marker} from its {field}; if it bills the same sale twice, delete or credit one of them. "
         "Then clear this task."
     )
@@ -139,7 +158,7 @@ def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: b
     doing = f"set sales order {order_id} inactive"
     try:
         sight = yield from tfso.see_sales_order(order_id)
-        if sight.order.is_invoiced or bool((yield from tfso.list_lines(order_id))) != has_lines:
+        if is_billed(sight.order) or bool((yield from tfso.list_lines(order_id))) != has_lines:
             return False
     except NotFound:
         return True
@@ -166,7 +185,7 @@ def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: b
             order = yield from _see_if_there(order_id)
             if order is None:
                 return True
-            if order.is_invoiced:
+            if is_billed(order):
                 return False
             log.warning("%s", error)
         else:
@@ -180,6 +199,12 @@ def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: b
         raise OrderDrift(f"{text}, then clear this task: it has lines, so it could be billed.")
     log.error("%s. It has no lines, so it cannot be billed.", text)
     return True
+
+
+def _is_still_there(order_id: int) -> Flow[bool]:
+    # A list that lags shows what it was; with two orders withdrawn for each other none would be left.
+    order = yield from _see_if_there(order_id)
+    return order is not None and not order.is_inactive
 
 
 def _see_if_there(order_id: int) -> Flow[SalesOrder | None]:
