@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from tfso_hypatos.clients import hypatos, tfso
+from tfso_hypatos.clients import hypatos, tfso, tfso_lists
 from tfso_hypatos.exceptions import BadRequest, NotFound, PermissionDenied, UnexpectedResponse
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch, EnrichmentSalesOrder
@@ -124,7 +124,7 @@ def test_a_hypatos_key_of_any_characters_reaches_the_record(
 
 
 def test_every_request_carries_the_bearer_and_asks_for_json(driver: Driver, services: Services, log: Log) -> None:
-    driver.run(services.tfso(), tfso.list_page(tfso.SalesOrderFilter()))
+    driver.run(services.tfso(), tfso_lists.list_page(tfso_lists.SalesOrderFilter()))
     (request,) = log.sent()
     assert request["headers"]["authorization"].startswith("Bearer #")
     assert request["headers"]["accept"] == "application/json"
@@ -142,7 +142,7 @@ def test_an_order_with_another_id_than_asked_for_is_not_believed(
 def test_a_list_of_another_shape_is_unexpected(driver: Driver, script: Script, reply: type[Reply], body: bytes) -> None:
     script.gives(lambda _: reply(body=body))
     with pytest.raises(UnexpectedResponse):
-        driver.run(script.service(), tfso.list_sales_orders(tfso.SalesOrderFilter()))
+        driver.run(script.service(), tfso_lists.list_sales_orders(tfso_lists.SalesOrderFilter()))
 
 
 def test_what_is_not_documented_is_kept_and_does_no_harm(driver: Driver, script: Script, reply: type[Reply]) -> None:
@@ -190,14 +190,14 @@ def echo(reply: type[Reply]) -> Callable[[Asked], Reply]:
 def test_filters_travel_as_the_api_names_them(driver: Driver, script: Script, reply: type[Reply]) -> None:
     script.gives(echo(reply))
     oslo = datetime.timezone(datetime.timedelta(hours=1))
-    filters = tfso.SalesOrderFilter(
+    filters = tfso_lists.SalesOrderFilter(
         date_from=datetime.date(2026, 1, 1),
         status="Draft",
         customer_id=42,
         reference_number="PO 7 & Co+",
         created_from=datetime.datetime(2026, 1, 1, 1, 30, tzinfo=oslo),
     )
-    driver.run(script.service(), tfso.list_page(filters, limit=10))
+    driver.run(script.service(), tfso_lists.list_page(filters, limit=10))
     (asked,) = script.calls()
     path, _, query = asked.path.partition("?")
     assert path == "/v1/salesorders"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Request
 from tfso_hypatos.clients.token import Credentials
 from tfso_hypatos.clients.transport import Service
@@ -18,7 +18,7 @@ from tfso_hypatos.models.tfso import SalesOrderCreate
 if TYPE_CHECKING:
     from tests.conftest import Asked, Driver, Log, Reply, Script, Services
 
-EVERYTHING = tfso.SalesOrderFilter()
+EVERYTHING = tfso_lists.SalesOrderFilter()
 
 
 def fill(driver: Driver, services: Services, customers: list[int]) -> list[int]:
@@ -30,9 +30,9 @@ def fill(driver: Driver, services: Services, customers: list[int]) -> list[int]:
 
 
 def listed(
-    driver: Driver, service: Service, filters: tfso.SalesOrderFilter = EVERYTHING, limit: int = 100
+    driver: Driver, service: Service, filters: tfso_lists.SalesOrderFilter = EVERYTHING, limit: int = 100
 ) -> list[int]:
-    return [order.id for order in driver.run(service, tfso.list_sales_orders(filters, limit=limit))]
+    return [order.id for order in driver.run(service, tfso_lists.list_sales_orders(filters, limit=limit))]
 
 
 def body_of(*ids: int) -> bytes:
@@ -48,7 +48,7 @@ def test_every_page_is_read(driver: Driver, services: Services, log: Log) -> Non
 def test_filters_hold_on_every_page(driver: Driver, services: Services, log: Log) -> None:
     ids = fill(driver, services, [42, 7, 42, 7, 42])
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
-    filters = tfso.SalesOrderFilter(customer_id=42, created_from=since, status="Draft")
+    filters = tfso_lists.SalesOrderFilter(customer_id=42, created_from=since, status="Draft")
     assert listed(driver, services.tfso(), filters, limit=1) == ids[::2]
     first = log.sent("GET")[0]["query"]
     assert first.keys() == {"limit", "customerId", "createdFrom", "status"}

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow, Request, ask
 from tfso_hypatos.clients.token import TOKENS, Token
 from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, TfsoHypatosError, UnexpectedResponse
@@ -63,7 +63,7 @@ def test_a_netrc_on_this_machine_does_not_replace_the_basic_of_a_token_request(
 ) -> None:
     driver.trust_env = True
     with pytest.raises(TfsoHypatosError, match="404"):
-        driver.run(services.hypatos(), tfso.list_page(tfso.SalesOrderFilter()))
+        driver.run(services.hypatos(), tfso_lists.list_page(tfso_lists.SalesOrderFilter()))
     assert log.token_requests[0]["status"] == 200
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tfso_hypatos.clients import clock, hypatos, tfso
+from tfso_hypatos.clients import clock, hypatos, tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow, Request, ask, pause, remember
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.sync_transport import SyncTransport
@@ -140,7 +140,7 @@ def test_a_change_whose_connection_takes_too_long_is_not_sent(
 
     service = services.tfso()
     by_name = replace(service, base_url=service.base_url.replace("127.0.0.1", "localhost"))
-    driver.run(service, tfso.list_page(tfso.SalesOrderFilter()))
+    driver.run(service, tfso_lists.list_page(tfso_lists.SalesOrderFilter()))
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     with pytest.raises(NotSent):
         driver.run(by_name, tfso.create_sales_order(ORDER, not_after=clock.now() + 0.2))
@@ -172,7 +172,7 @@ def test_a_flow_is_told_the_error_and_may_go_on(driver: Driver, services: Servic
         try:
             yield from tfso.create_sales_order(ORDER)
         except ServerError:
-            found = yield from tfso.list_sales_orders(tfso.SalesOrderFilter())
+            found = yield from tfso_lists.list_sales_orders(tfso_lists.SalesOrderFilter())
             return len(found)
         return -1
 

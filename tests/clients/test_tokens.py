@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import requests
 
-from tfso_hypatos.clients import clock, tfso
+from tfso_hypatos.clients import clock, tfso, tfso_lists
 from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.clients.token import TOKENS, Credentials
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from tests.conftest import Asked, Driver, Log, Reply, Script, Services
 
 ORDER = validate(SalesOrderCreate, {"customer": {"id": 42, "name": "K"}}, "order")
-FIRST_PAGE = tfso.SalesOrderFilter()
+FIRST_PAGE = tfso_lists.SalesOrderFilter()
 
 
 def test_one_token_serves_every_request(driver: Driver, services: Services, log: Log) -> None:
     for _ in range(3):
-        driver.run(services.tfso(), tfso.list_page(FIRST_PAGE))
+        driver.run(services.tfso(), tfso_lists.list_page(FIRST_PAGE))
     assert len(log.token_requests) == 1
 
 
 def test_twenty_threads_fetch_one_token(services: Services, log: Log) -> None:
     def read(_: int) -> None:
         with requests.Session() as session:
-            SyncTransport(services.tfso(), session).drive(tfso.list_page(FIRST_PAGE))
+            SyncTransport(services.tfso(), session).drive(tfso_lists.list_page(FIRST_PAGE))
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(read, range(20)))
@@ -47,7 +47,7 @@ def test_fifty_coroutines_fetch_one_token(services: Services, log: Log) -> None:
     async def read_all() -> None:
         async with aiohttp.ClientSession() as session:
             transport = AsyncTransport(services.tfso(), session)
-            await asyncio.gather(*(transport.drive(tfso.list_page(FIRST_PAGE)) for _ in range(50)))
+            await asyncio.gather(*(transport.drive(tfso_lists.list_page(FIRST_PAGE)) for _ in range(50)))
 
     asyncio.run(read_all())
     assert len(log.token_requests) == 1
@@ -73,7 +73,7 @@ def test_coroutines_that_repeat_at_once_do_not_disturb_each_other(services: Serv
 def test_tokens_work_on_one_event_loop_after_the_other(services: Services, log: Log) -> None:
     async def read() -> None:
         async with aiohttp.ClientSession() as session:
-            await AsyncTransport(services.tfso(), session).drive(tfso.list_page(FIRST_PAGE))
+            await AsyncTransport(services.tfso(), session).drive(tfso_lists.list_page(FIRST_PAGE))
 
     asyncio.run(read())
     TOKENS._tokens.clear()
@@ -83,9 +83,9 @@ def test_tokens_work_on_one_event_loop_after_the_other(services: Services, log: 
 
 def test_a_token_is_renewed_before_it_ends(driver: Driver, services: Services, sandbox: Any, log: Log) -> None:
     sandbox.configure(token_lifetime=0.5)
-    driver.run(services.tfso(), tfso.list_page(FIRST_PAGE))
+    driver.run(services.tfso(), tfso_lists.list_page(FIRST_PAGE))
     time.sleep(0.42)
-    driver.run(services.tfso(), tfso.list_page(FIRST_PAGE))
+    driver.run(services.tfso(), tfso_lists.list_page(FIRST_PAGE))
     assert len(log.token_requests) == 2
     assert {each["status"] for each in log.sent("GET")} == {200}
 
@@ -100,7 +100,7 @@ def test_a_token_is_renewed_two_minutes_or_a_fifth_early(
 
     script.answer = answer
     service = script.service()
-    driver.run(service, tfso.list_page(FIRST_PAGE))
+    driver.run(service, tfso_lists.list_page(FIRST_PAGE))
     token = TOKENS.get(service.credentials)
     assert token is not None
     assert token.renew_at - clock.now() == pytest.approx(lifetime - early, abs=1)
@@ -109,9 +109,9 @@ def test_a_token_is_renewed_two_minutes_or_a_fifth_early(
 def test_a_401_in_mid_run_is_answered_with_one_fresh_token(
     driver: Driver, services: Services, sandbox: Any, log: Log
 ) -> None:
-    driver.run(services.tfso(), tfso.list_page(FIRST_PAGE))
+    driver.run(services.tfso(), tfso_lists.list_page(FIRST_PAGE))
     sandbox.expire_tokens()
-    driver.run(services.tfso(), tfso.list_page(FIRST_PAGE))
+    driver.run(services.tfso(), tfso_lists.list_page(FIRST_PAGE))
     assert [each["status"] for each in log.sent("GET")] == [200, 401, 200]
     assert len(log.token_requests) == 2
 
@@ -253,13 +253,13 @@ def test_a_token_without_a_readable_lifetime_still_works(
         return reply(body=f'{{"access_token":"t",{extra}}}'.encode() if asked.path == "/token" else b"[]")
 
     script.answer = answer
-    driver.run(script.service(), tfso.list_page(FIRST_PAGE))
+    driver.run(script.service(), tfso_lists.list_page(FIRST_PAGE))
     assert script.calls()[0].headers["authorization"] == "Bearer t"
 
 
 def test_24sevenoffice_is_asked_with_a_form(driver: Driver, script: Script, reply: type[Reply]) -> None:
     script.gives(lambda _: reply(body=b"[]"))
-    driver.run(script.service(client_secret="p&å=%", audience="https://a.example"), tfso.list_page(FIRST_PAGE))
+    driver.run(script.service(client_secret="p&å=%", audience="https://a.example"), tfso_lists.list_page(FIRST_PAGE))
     asked = script.asked[0]
     assert parse_qs(asked.body.decode(), strict_parsing=True) == {
         "grant_type": ["client_credentials"],
@@ -275,7 +275,7 @@ def test_24sevenoffice_is_asked_with_a_form(driver: Driver, script: Script, repl
 def test_hypatos_is_asked_with_basic_and_the_grant_alone(driver: Driver, script: Script, reply: type[Reply]) -> None:
     script.gives(lambda _: reply(body=b"[]"))
     service = script.service(basic=True, organization=None, client_id="ærlig", client_secret="a:b c")
-    driver.run(service, tfso.list_page(FIRST_PAGE))
+    driver.run(service, tfso_lists.list_page(FIRST_PAGE))
     asked = script.asked[0]
     assert asked.body == b"grant_type=client_credentials"
     scheme, _, pair = asked.headers["authorization"].partition(" ")
@@ -283,7 +283,7 @@ def test_hypatos_is_asked_with_basic_and_the_grant_alone(driver: Driver, script:
 
 
 def test_tokens_of_two_organizations_are_kept_apart(driver: Driver, services: Services, log: Log) -> None:
-    driver.run(services.tfso(), tfso.list_page(FIRST_PAGE))
+    driver.run(services.tfso(), tfso_lists.list_page(FIRST_PAGE))
     driver.run(services.tfso(organization="100000000000002"), tfso.create_sales_order(ORDER))
     assert log.orders == []
     assert len(log.token_requests) == 2

@@ -117,7 +117,11 @@ def main(arguments: Sequence[str]) -> int:
         verdicts.append(verdict)
         if verdict.broken and not verdict.cell.beyond:
             print(f"BROKEN {verdict.broken}: --cell '{verdict.cell}'", flush=True)
-    return _summary(verdicts, time.monotonic() - began, max(stalls))
+    failed = _summary(verdicts, time.monotonic() - began, max(stalls))
+    if len(verdicts) != len(cells):
+        print(f"{len(cells) - len(verdicts)} runs were not judged: what went wrong stands above")
+        return 1
+    return failed
 
 
 def _length(cell: Cell) -> float:

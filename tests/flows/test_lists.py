@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.flows.player import ME, Player, answered
 
-from tfso_hypatos.clients.tfso import SalesOrderFilter, list_sales_orders, see_sales_order
+from tfso_hypatos.clients.tfso import see_sales_order
+from tfso_hypatos.clients.tfso_lists import SalesOrderFilter, list_sales_orders
 from tfso_hypatos.exceptions import UnexpectedResponse
 
 CIRCLE = "the pages of 24SevenOffice's list of sales orders lead in a circle"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import Connection
 
-from tfso_hypatos.clients.tfso import SalesOrderFilter
+from tfso_hypatos.clients.tfso_lists import SalesOrderFilter
 from tfso_hypatos.exceptions import InvalidInput, NotFound, Stopped
 from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook

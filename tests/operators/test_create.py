@@ -185,7 +185,7 @@ def test_an_order_that_nobody_saw_is_uncertain_and_found_by_the_retry(
 def test_missing_lines_are_completed_after_a_failure_in_the_middle(
     run: Run, log: Log, order: dict[str, Any], lines: list[dict[str, Any]]
 ) -> None:
-    log.sandbox.add_fault(action="unauthorized", method="POST", path="/lines$", skip=1, times=9)
+    log.sandbox.add_fault(action="rate_limit", method="POST", path="/lines$", skip=1, retry_after=3600)
     with pytest.raises(TfsoHypatosError):
         run.execute(creating(order, lines))
     assert len(log.order["lines"]) == 1

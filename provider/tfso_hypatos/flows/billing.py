@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
 
-from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.exceptions import OrderDrift, OutcomeUncertain
 from tfso_hypatos.flows.compare import line_hash
@@ -175,11 +175,11 @@ def check_alone(order: SalesOrder, timing: Timing) -> Flow[bool]:
     if marker is None or order.customer is None or order.customer.id is None:
         return True
     since = order.created_at - LOOK_BACK if order.created_at else None
-    filters = tfso.SalesOrderFilter(customer_id=order.customer.id, created_from=since)
+    filters = tfso_lists.SalesOrderFilter(customer_id=order.customer.id, created_from=since)
     for looks in range(LOOKS_UNTIL_LISTED + 1):
         if looks:
             yield from pause(timing.evidence, f"until the list shows sales order {order.id}, and whether it has a twin")
-        sights = yield from tfso.see_sales_orders(filters)
+        sights = yield from tfso_lists.see_sales_orders(filters)
         if any(sight.order.id == order.id for sight in sights):
             break
     for sight in sights:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import NotFound, NotSent, OrderDrift, TfsoHypatosError
@@ -45,8 +45,8 @@ def look(intent: Intent, known_ids: Collection[int] = (), since: datetime.dateti
     :raises OrderDrift: if all that is left of the business order was set inactive, or has lost its marker.
     """
     created_from = intent.created_from if since is None else max(since, intent.created_from)
-    filters = tfso.SalesOrderFilter(customer_id=intent.customer_id, created_from=created_from)
-    sights = {sight.order.id: sight for sight in (yield from tfso.see_sales_orders(filters))}
+    filters = tfso_lists.SalesOrderFilter(customer_id=intent.customer_id, created_from=created_from)
+    sights = {sight.order.id: sight for sight in (yield from tfso_lists.see_sales_orders(filters))}
     listed = frozenset(sights)
     for order_id in sorted(set(known_ids) - set(sights)):
         try:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from tfso_hypatos.clients import tfso
+from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow
-from tfso_hypatos.clients.tfso import SalesOrderFilter
+from tfso_hypatos.clients.tfso_lists import SalesOrderFilter
 from tfso_hypatos.clients.token import Credentials
 from tfso_hypatos.clients.transport import Service
 from tfso_hypatos.exceptions import ConfigurationError
@@ -91,7 +91,7 @@ class TfsoHook(ApiHook):
 
     def test_flow(self) -> Flow[str]:
         """Return the flow that tests the connection: it needs no scope that the operators do not need."""
-        yield from tfso.list_page(SalesOrderFilter(), limit=1)
+        yield from tfso_lists.list_page(SalesOrderFilter(), limit=1)
         return f"24SevenOffice answered: organization {self.organization} can read sales orders"
 
     def create_sales_order(self, order: SalesOrderCreate | Mapping[str, Any]) -> SalesOrder:
@@ -124,11 +124,11 @@ class TfsoHook(ApiHook):
 
         :param filters: which orders; None for all.
         """
-        return self.drive(tfso.list_sales_orders(filters or SalesOrderFilter()))
+        return self.drive(tfso_lists.list_sales_orders(filters or SalesOrderFilter()))
 
     async def alist_sales_orders(self, filters: SalesOrderFilter | None = None) -> list[SalesOrder]:
         """Do what :meth:`list_sales_orders` does, asynchronously."""
-        return await self.adrive(tfso.list_sales_orders(filters or SalesOrderFilter()))
+        return await self.adrive(tfso_lists.list_sales_orders(filters or SalesOrderFilter()))
 
     def update_sales_order(self, sales_order_id: int, change: SalesOrderPatch | Mapping[str, Any]) -> SalesOrder:
         """Change the given fields of an order, as one plain call.
