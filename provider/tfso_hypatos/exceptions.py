@@ -168,7 +168,7 @@ class ServerError(ApiError):
 
 
 class OutcomeUncertain(TfsoHypatosError):
-    """A change was sent, no answer came, and looking again did not show it. The next try looks first."""
+    """Whether a change took effect, or what a status means, could not be found out. The next try looks first."""
 
 
 class InvoicingUnconfirmed(OutcomeUncertain):
@@ -178,7 +178,7 @@ class InvoicingUnconfirmed(OutcomeUncertain):
 
 
 class OrderBusy(TfsoHypatosError):
-    """Another run is working on the same business order and did not finish in time. The next try looks first."""
+    """Another run is at work on the same business order, or the server is too slow. The next try looks first."""
 
 
 class OrderDrift(TfsoHypatosError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,6 +20,7 @@ from tfso_hypatos.flows import billing, create, hold, invoice, look
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
 from tfso_hypatos.flows.intent import Holder, Intent, Marker, marker_of
 from tfso_hypatos.flows.look import Found
+from tfso_hypatos.models.tfso_read import SalesOrder
 
 Patch = pytest.MonkeyPatch
 CALM_RACE = Setting(runs=(None,) * 3, net=CALM)
@@ -27,7 +29,7 @@ TWINS = Setting(runs=(2, None), net=HARSH)
 ALONE = Setting(net=Net(lost=0.15, kill=0.05))
 NO_WAY_TO_WITHDRAW = Traits(deletes=False, withdraws=False)
 QUEUEING = Setting(net=Net(lost=0.15, kill=0.05), traits=Traits(queue=30.0))
-LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0), gap=0.2)
+LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=15.0), gap=0.2)
 
 
 class NobodysHold(Hold):
@@ -43,8 +45,7 @@ def no_holder(patch: Patch) -> None:
 
 
 def lines_by_anybody(patch: Patch) -> None:
-    # The invoice step refuses lines that the create step did not return, and it waits until an order is not quite new:
-    # these guards have to be off as well.
+    # The invoice step refuses lines that the create step did not return: these guards have to be off as well.
     def nothing(*_: object) -> Flow[None]:
         yield from ()
 
@@ -156,12 +157,10 @@ def old_evidence(patch: Patch) -> None:
 
 
 def take_over_counts_at_once(patch: Patch) -> None:
-    def trusting(self: Hold, sight: Sight) -> Flow[Claim]:
-        yield from ()
-        return Claim(Standing.MINE, sight)
+    def trusting(self: Hold, order_id: int) -> Flow[Claim]:
+        return Claim(Standing.MINE, (yield from tfso.see_sales_order(order_id)))
 
-    patch.setattr(Hold, "claim", trusting)
-    patch.setattr(Hold, "is_mine", NobodysHold.is_mine)
+    patch.setattr(Hold, "_look_again", trusting)
 
 
 def everybody_inherits(patch: Patch) -> None:
@@ -174,7 +173,13 @@ def no_wait_for_the_list(patch: Patch) -> None:
 
 
 def no_word_of_the_invoicing(patch: Patch) -> None:
-    patch.setattr(Marker, "sent", lambda self: self)
+    def without_the_word(order: SalesOrder) -> tuple[Any, Marker | None]:
+        field, marker = marker_of(order)
+        return field, replace(marker, invoicing=False) if marker else None
+
+    patch.setattr(hold, "marker_of", without_the_word)
+    for module in (billing, invoice, look):
+        patch.setattr(module, "is_billed", lambda order: order.is_invoiced)
 
 
 class Rule(NamedTuple):
@@ -219,13 +224,18 @@ RULES = [
     Rule("compare the marker", no_look_at_the_marker, CALM_RACE, frozenset({"never invoiced", "run lost"})),
     Rule("settle after an unclear line", no_wait_for_lines, ALONE, frozenset({_TWICE, _LINES, "run lost"})),
     Rule("a look is soon too old", old_evidence, TWINS, frozenset({_TWICE, _LINES})),
-    Rule("a take-over is checked", take_over_counts_at_once, CALM_RACE, frozenset({_TWICE})),
+    Rule("a take-over is checked", take_over_counts_at_once, TWINS, frozenset({_TWICE})),
     Rule(
         "only the next task goes on as the holder",
         everybody_inherits,
         SETTINGS["a run carries a result"],
         frozenset({_TWICE}),
     ),
-    Rule("wait until the list shows the order", no_wait_for_the_list, LAGGING, frozenset({_TWICE})),
+    Rule(
+        "wait until the list shows the order",
+        no_wait_for_the_list,
+        LAGGING,
+        frozenset({_TWICE, "two orders with lines"}),
+    ),
     Rule("an order that is being invoiced is left alone", no_word_of_the_invoicing, QUEUEING, frozenset({_TWICE})),
 ]

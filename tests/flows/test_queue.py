@@ -168,7 +168,7 @@ def test_an_order_with_the_mark_that_a_person_set_inactive_is_refused() -> None:
 def test_an_order_that_is_deleted_while_it_is_waited_for_is_reported() -> None:
     player = stuck()
     player.later(7, lambda: player.delete(1))
-    with pytest.raises(OrderDrift, match="Sales order 1 is not there"):
+    with pytest.raises(OrderDrift, match="Sales order 1 was deleted after 24SevenOffice was asked to invoice it"):
         run(player)
 
 

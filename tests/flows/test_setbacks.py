@@ -6,6 +6,7 @@ from tests.flows.player import TIMING, Player
 from tfso_hypatos.exceptions import (
     BadRequest,
     Conflict,
+    ConnectionFailed,
     NoAnswer,
     NotSent,
     OrderBusy,
@@ -14,6 +15,7 @@ from tfso_hypatos.exceptions import (
     RateLimited,
     ServerError,
     TfsoHypatosError,
+    TokenUnavailable,
 )
 from tfso_hypatos.flows.hold import Setbacks
 
@@ -49,6 +51,16 @@ def test_a_server_that_does_not_say_how_long_is_left_alone_longer_each_time() ->
         assert player.steps == [f"pause {seconds}"]
     with pytest.raises(RateLimited):
         weigh(player, setbacks, RateLimited("slow", status=429))
+
+
+@pytest.mark.parametrize("error", [ConnectionFailed("no route"), TokenUnavailable("no token")])
+def test_a_server_that_cannot_be_reached_is_waited_for(error: TfsoHypatosError) -> None:
+    player, setbacks = Player(), Setbacks(TIMING)
+    for seconds in (10, 20, 40, 60, 60):
+        weigh(player, setbacks, error)
+        assert player.steps == [f"pause {seconds}"]
+    with pytest.raises(type(error)):
+        weigh(player, setbacks, error)
 
 
 def test_whoever_gets_on_may_have_setbacks_again() -> None:

@@ -11,11 +11,12 @@ from tests.flows.runs import LINES, ORGANIZATION
 from tests.flows.test_withdraw import COFFEE, changes, withdrawn
 
 from tfso_hypatos.clients.messages import Request, Response
+from tfso_hypatos.clients.tfso import see_sales_order
 from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, NotSent, RateLimited, ServerError, TfsoHypatosError
 from tfso_hypatos.flows.create import find_or_create
-from tfso_hypatos.flows.hold import Timing
+from tfso_hypatos.flows.hold import Setbacks, Timing
 from tfso_hypatos.flows.intent import Holder
-from tfso_hypatos.flows.look import withdraw_one
+from tfso_hypatos.flows.look import look, withdraw, withdraw_one
 
 UNCLEAR = [ServerError("down", status=503), NoAnswer("reset")]
 
@@ -34,7 +35,8 @@ def test_a_withdrawal_is_sent_once_and_only_while_its_look_is_fresh(lines: Any) 
     player, winner, stray = twins(lines)
     timing = Timing(20.0, shortest_settle=12.0)
     began = player.now
-    assert player.drive(withdraw_one(stray, winner, timing, has_lines=bool(lines)))
+    sight = player.drive(see_sales_order(stray))
+    assert player.drive(withdraw_one(sight, winner, Setbacks(timing), has_lines=bool(lines)))
     *_, sent = player.requests
     assert f"{sent.method} {sent.path}" == sending(lines, stray)
     assert (sent.repeatable, sent.changes, sent.not_after) == (False, True, began + 3.0)
@@ -55,15 +57,6 @@ def test_to_set_an_empty_stray_inactive_rests_on_the_same_look() -> None:
 def test_a_stray_that_got_lines_since_it_was_elected_against_is_left_alone() -> None:
     player, winner, stray = twins()
     player.on(f"GET /salesorders/{stray}", after(lambda: player.add(stray, COFFEE)))
-    assert not withdrawn(player, stray, winner=winner)
-    assert changes(player) == []
-
-
-def test_a_stray_that_lost_its_lines_since_then_calls_for_another_election() -> None:
-    player, winner, stray = twins([COFFEE])
-    line_id = player.server.orders[stray].lines[0][0]
-    gone = f"/salesorders/{stray}/lines/{line_id}"
-    player.on(f"GET /salesorders/{stray}", after(lambda: player.carry_out(Request("DELETE", gone, "remove it"))))
     assert not withdrawn(player, stray, winner=winner)
     assert changes(player) == []
 
@@ -96,12 +89,32 @@ def test_an_unclear_withdrawal_is_settled_before_the_next_look(lines: Any, react
 
 
 @pytest.mark.parametrize("error", [ConnectionFailed("no route"), RateLimited("slow down", status=429)])
-def test_a_withdrawal_that_was_clearly_not_carried_out_ends_the_try(error: Exception) -> None:
+def test_a_withdrawal_that_was_clearly_not_carried_out_calls_for_a_later_look(error: Exception) -> None:
     player, winner, stray = twins()
     player.on(f"DELETE /salesorders/{stray}", lost(error))
-    with pytest.raises(type(error)):
+    assert not withdrawn(player, stray, winner=winner)
+    assert player.steps[-1] == "pause 10"
+    assert set(player.server.orders) == {winner, stray}
+
+
+def test_a_withdrawal_is_left_to_the_next_try_if_24sevenoffice_asks_for_a_long_wait() -> None:
+    player, winner, stray = twins()
+    player.on(f"DELETE /salesorders/{stray}", lost(RateLimited("slow down", status=429, retry_after=3600)))
+    with pytest.raises(RateLimited):
         withdrawn(player, stray, winner=winner)
     assert set(player.server.orders) == {winner, stray}
+
+
+@pytest.mark.parametrize("lines", [(), LINES])
+@pytest.mark.parametrize("which", ["winner", "stray"])
+def test_an_order_that_has_lost_its_marker_since_the_list_was_read_calls_for_another_look(
+    lines: Any, which: str
+) -> None:
+    player, winner, stray = twins(lines)
+    by_id = {sight.order.id: sight for sight in player.drive(look(intent())).sights}
+    player.change(winner if which == "winner" else stray, internalMemo="for another sale")
+    assert not player.drive(withdraw(intent(), [by_id[stray]], by_id[winner], Setbacks(TIMING)))
+    assert changes(player) == []
 
 
 @pytest.mark.parametrize("reaction", [refused(403), refused(404), refused(409), lost(NoAnswer("reset"))])

@@ -24,8 +24,8 @@ from tests.kills.boundaries import REPORTS, REQUESTS
 from tests.kills.rig import CHAIN, LATE, SETTLE, Instance, Kill, Rig, Shop
 from tests.kills.verdict import Verdict
 
-REQUESTS_OF = {"create": 9, "invoice": 6, "enrich": 6}
-"""Requests of an ordinary try, tokens included; one more for the invoice task if the order is still young."""
+REQUESTS_OF = {"create": 9, "invoice": 5, "enrich": 6}
+"""Requests of an ordinary try, tokens included."""
 
 REPORTS_OF = {"create": tuple(REPORTS), "invoice": ("unpushed", "pushed"), "enrich": ("unpushed", "pushed")}
 WORLDS: Mapping[str, Mapping[str, Any]] = {

@@ -145,6 +145,27 @@ def test_restart_answers_and_then_refuses_connections_for_a_while(tfso: Tfso, sa
     assert len(tfso.books["orders"]) == 2
 
 
+def test_restarts_that_overlap_end_with_the_last(tfso: Tfso, sandbox: Sandbox) -> None:
+    clients = (tfso, type(tfso)(sandbox))
+    for client in clients:
+        assert client.call("GET", "/salesorders").status_code == 200
+    for seconds, client in zip((0.2, 0.6), clients, strict=True):
+        sandbox.add_fault(action="restart", seconds=seconds, method="GET", path="/salesorders$")
+        assert client.call("GET", "/salesorders").status_code == 200
+    time.sleep(0.3)
+    for client in clients:
+        with pytest.raises(requests.ConnectionError, match="Connection refused"):
+            post(client)
+    time.sleep(0.5)
+    sandbox.add_fault(action="restart", seconds=0.2, **POST_ORDER)
+    assert post(tfso).status_code == 200
+    for _ in range(8):
+        with pytest.raises(requests.ConnectionError, match="Connection refused"):
+            post(tfso)
+    time.sleep(0.3)
+    assert post(tfso).status_code == 200
+
+
 def test_a_sandbox_that_refuses_connections_can_be_stopped() -> None:
     with Sandbox() as sandbox:
         sandbox.add_fault(action="restart", seconds=60)

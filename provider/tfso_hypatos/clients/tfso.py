@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tfso_hypatos.clients.failures import http_date
-from tfso_hypatos.clients.messages import Flow, Request, ask
+from tfso_hypatos.clients.messages import Flow, Request, Response, ask
 from tfso_hypatos.exceptions import UnexpectedResponse
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate, SalesOrderPatch
@@ -38,12 +38,17 @@ def create_sales_order(order: SalesOrderCreate, not_after: float | None = None) 
     :param order: the order.
     :param not_after: moment (:func:`clock.now`) after which it is not sent.
     """
+    sight = yield from create_and_see_sales_order(order, not_after)
+    return sight.order
+
+
+def create_and_see_sales_order(order: SalesOrderCreate, not_after: float | None = None) -> Flow[Sight]:
+    """Do what :func:`create_sales_order` does, and say as of when the answer shows the order."""
     doing = "create the sales order"
     request = Request(
         "POST", "/salesorders", doing, body=order.to_wire(), repeatable=False, changes=True, not_after=not_after
     )
-    response = yield from ask(request)
-    return read(SalesOrder, response.value, doing)
+    return _sight((yield from ask(request)), doing)
 
 
 def get_sales_order(order_id: int) -> Flow[SalesOrder]:
@@ -55,10 +60,14 @@ def get_sales_order(order_id: int) -> Flow[SalesOrder]:
 def see_sales_order(order_id: int) -> Flow[Sight]:
     """Read one order, and say as of when."""
     doing = f"read sales order {order_id}"
-    response = yield from ask(Request("GET", _path(order_id), doing))
+    sight = _sight((yield from ask(Request("GET", _path(order_id), doing))), doing)
+    if sight.order.id != order_id:
+        raise UnexpectedResponse(f"24SevenOffice answered sales order {sight.order.id} to the request to {doing}")
+    return sight
+
+
+def _sight(response: Response, doing: str) -> Sight:
     order = read(SalesOrder, response.value, doing)
-    if order.id != order_id:
-        raise UnexpectedResponse(f"24SevenOffice answered sales order {order.id} to the request to {doing}")
     return Sight(order, response.sent_at, response.answered_at, server_time(response.headers))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,13 +13,15 @@ from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.exceptions import OrderDrift, OutcomeUncertain
 from tfso_hypatos.flows.compare import line_hash
-from tfso_hypatos.flows.hold import Timing
+from tfso_hypatos.flows.hold import Setbacks
 from tfso_hypatos.flows.intent import is_billed, marker_of
-from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, has_lines, withdraw_one
+from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, has_lines, how_far, see_if_there, still_carries, withdraw_one
 from tfso_hypatos.flows.transaction import is_known
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import InvoiceDetails
 from tfso_hypatos.models.tfso_read import SalesOrder
+
+log = logging.getLogger(__name__)
 
 LOOK_BACK = datetime.timedelta(days=1)
 """How much older than the order a twin of it may be; an older one was found before the order was created."""
@@ -163,13 +166,16 @@ def bill_differences(task: InvoiceOrder, order: SalesOrder) -> list[str]:
     return found
 
 
-def check_alone(order: SalesOrder, timing: Timing) -> Flow[bool]:
+def check_alone(order: SalesOrder, setbacks: Setbacks) -> Flow[bool]:
     """Refuse to invoice an order that has a twin which is billed or could be; withdraw an empty twin.
 
     Of two orders, the one that shows later in the list finds the other one there: so a list that shows the order shows
     a twin as well, unless that comes later and finds this one.
 
+    :param order: the order.
+    :param setbacks: weighs what goes wrong.
     :return: False if it is not certain that a twin is gone, so that another look is due.
+    :raises OrderDrift: if there is a twin that is billed or could be; the order was not invoiced.
     """
     field, marker = marker_of(order)
     if marker is None or order.customer is None or order.customer.id is None:
@@ -178,29 +184,32 @@ def check_alone(order: SalesOrder, timing: Timing) -> Flow[bool]:
     filters = tfso_lists.SalesOrderFilter(customer_id=order.customer.id, created_from=since)
     for looks in range(LOOKS_UNTIL_LISTED + 1):
         if looks:
-            yield from pause(timing.evidence, f"until the list shows sales order {order.id}, and whether it has a twin")
+            yield from pause(
+                setbacks.timing.evidence, f"until the list shows sales order {order.id}, and whether it has a twin"
+            )
         sights = yield from tfso_lists.see_sales_orders(filters)
         if any(sight.order.id == order.id for sight in sights):
             break
-    for sight in sights:
-        twin = sight.order
-        other = marker_of(twin)[1]
-        if twin.id == order.id or twin.is_inactive or other is None or other.key != marker.key:
+    else:
+        log.warning("The list does not show sales order %s, so a twin of it may not show either", order.id)
+    for listed in sights:
+        if listed.order.id == order.id or not still_carries(listed, marker.key):
             continue
-        if is_billed(twin) or (yield from has_lines(twin.id)):
-            raise _twin(order, twin, f"af:{marker.key}...", field)
+        # The list may show what was, before the twin was withdrawn or somebody removed its marker.
+        twin = yield from see_if_there(listed.order.id)
+        if twin is None or not still_carries(twin, marker.key):
+            continue
+        if is_billed(twin.order) or (yield from has_lines(twin.order.id)):
+            raise _twin(order, twin.order, f"af:{marker.key}...", field)
         # Left by a run that was killed while it created it; whoever might still be at work on it adopts ours.
-        if not (yield from withdraw_one(twin.id, order.id, timing, has_lines=False)):
+        if not (yield from withdraw_one(twin, order.id, setbacks, has_lines=False)):
             return False
     return True
 
 
 def _twin(order: SalesOrder, twin: SalesOrder, text: str, field: str) -> OrderDrift:
-    state = "not invoiced"
-    if is_billed(twin):
-        state = f"invoiced as number {twin.invoice_number}" if twin.invoice_number else "being invoiced"
     return OrderDrift(
-        f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too "
-        f"({state}). Nothing was invoiced. If {twin.id} is a copy for another sale, remove {text} from its {field}; if "
-        "it repeats this sale, delete one. Then clear the task."
+        f"Sales orders {order.id} and {twin.id} belong to the same business order, and {twin.id} has lines too and "
+        f"{how_far(twin)}. Nothing was invoiced by this task. If {twin.id} is a copy for another sale, remove {text} "
+        f"from its {field}; if it repeats this sale, delete one. Then clear the task."
     )

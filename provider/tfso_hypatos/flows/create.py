@@ -65,7 +65,7 @@ class _Work:
     setbacks: Setbacks
     known_ids: set[int] = field(default_factory=set)
     created_id: int | None = None
-    without_lines: bool = False
+    created_at: float | None = None
     added_ids: set[int] = field(default_factory=set)
     posted: bool = False
     since: datetime.datetime | None = None
@@ -103,14 +103,19 @@ def find_or_create(
         if not found:
             yield from _post(work)
             continue
-        if unlisted and looks_in_vain < LOOKS_UNTIL_LISTED:
+        if unlisted:
             # Of two orders, the one that shows later finds the other one: before that, neither may be given lines.
-            looks_in_vain += 1
-            yield from pause(timing.evidence, f"until the list shows sales order {min(unlisted)}, and any twin of it")
-            continue
+            work.created_at = None
+            if looks_in_vain < LOOKS_UNTIL_LISTED:
+                looks_in_vain += 1
+                yield from pause(
+                    timing.evidence, f"until the list shows sales order {min(unlisted)}, and any twin of it"
+                )
+                continue
+            log.warning("The list does not show sales order %s, so a twin of it may not show either", min(unlisted))
         elected = yield from elect(found)
         strays = [sight for sight in found if sight.order.id != elected.order.id]
-        if not (yield from withdraw(intent, strays, elected, timing)):
+        if not (yield from withdraw(intent, strays, elected, work.setbacks)):
             continue
         created = yield from _complete(work, elected)
         if created is not None:
@@ -127,7 +132,7 @@ def _post(work: _Work) -> Flow[None]:
         )
     work.posted = True
     try:
-        order = yield from tfso.create_sales_order(work.intent.order)
+        sight = yield from tfso.create_and_see_sales_order(work.intent.order)
     except TfsoHypatosError as error:
         if not error.ambiguous:
             raise
@@ -141,10 +146,10 @@ def _post(work: _Work) -> Flow[None]:
         mine = [sight.order.id for sight in found if work.hold.is_mine(sight)]
         work.created_id = mine[0] if mine else None
     else:
-        work.created_id = order.id
+        order = sight.order
+        work.created_id, work.created_at = order.id, sight.seen_at
         work.since = order.created_at - MARGIN if order.created_at else None
     if work.created_id is not None:
-        work.without_lines = True
         work.known_ids.add(work.created_id)
         yield from remember(work.created_id)
 
@@ -152,11 +157,14 @@ def _post(work: _Work) -> Flow[None]:
 def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
     """Bring the elected order to exactly the wanted lines; None: it is gone, look anew."""
     order_id = elected.order.id
-    # A new order of ours has no lines, and nobody but its holder writes any.
-    new = work.without_lines and order_id == work.created_id and work.hold.is_mine(elected)
-    work.without_lines = False
+    sight = elected
+    # A new order of ours has no lines, and nobody but its holder writes any. But the list may show what was: that
+    # nobody has taken the order over yet is certain only as of its creation.
+    new = work.created_at is not None and order_id == work.created_id and work.hold.is_mine(elected)
+    if new and work.created_at is not None:
+        sight = elected._replace(seen_at=work.created_at)
+    work.created_at = None
     work.added_ids.clear()
-    sight: Sight = elected
     lines: Sequence[SalesOrderLine] = ()
     plan = plan_lines(work.intent.lines, lines)
     held = new

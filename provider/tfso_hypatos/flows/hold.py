@@ -11,12 +11,14 @@ from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import (
     Conflict,
+    ConnectionFailed,
     NotFound,
     NotSent,
     OrderBusy,
     OutcomeUncertain,
     RateLimited,
     TfsoHypatosError,
+    TokenUnavailable,
 )
 from tfso_hypatos.flows.intent import Holder, Marker, key_of, marker_change, marker_of
 
@@ -25,6 +27,9 @@ UNKNOWN_CONTENT = "a" * 10
 
 MOST_TAKE_OVERS = 5
 """Attempts to become the holder of one order in one try of a task."""
+
+MOST_HELD_BACK = 20
+"""Requests in a row that were held back because the look they rest on was too old, after which a flow gives up."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,28 @@ class Timing:
         return 3 * self.claim
 
 
+def too_slow(timing: Timing, what: str) -> OrderBusy:
+    """Return the error of a flow whose changes are always held back.
+
+    :param timing: the waits.
+    :param what: what was tried, in a person's words.
+    """
+    return OrderBusy(
+        f"24SevenOffice takes longer to answer than the {timing.evidence:.1f} s for which a look at an order is good, "
+        f"so it cannot safely {what}. Retry later, or raise settle_seconds in the connection, for all tasks."
+    )
+
+
 @dataclass
 class Setbacks:
     """Weighs the errors of one flow: which ones call for another look, and when it is enough.
 
     :param timing: the waits.
     :param most: errors after which the flow gives up.
-    :param most_held_back: requests held back in a row after which the flow gives up.
     """
 
     timing: Timing
     most: int = 5
-    most_held_back: int = 20
     _count: int = 0
     _held_back: int = 0
     _slowed: int = 0
@@ -80,15 +95,13 @@ class Setbacks:
 
         :param error: what happened.
         :param what: what was tried, in a person's words.
+        :raises OutcomeUncertain: if there was no clear answer too often.
+        :raises OrderBusy: if 24SevenOffice is too slow for the settle time.
         """
         if isinstance(error, NotSent):
             self._held_back += 1
-            if self._held_back > self.most_held_back:
-                raise OrderBusy(
-                    f"24SevenOffice takes longer to answer than the {self.timing.evidence:.1f} s for which a look at "
-                    f"an order is good, so it cannot safely {what}. Retry later, or raise settle_seconds "
-                    "in the connection, for all tasks."
-                ) from error
+            if self._held_back > MOST_HELD_BACK:
+                raise too_slow(self.timing, what) from error
             return
         self._count += 1
         if error.ambiguous:
@@ -102,12 +115,13 @@ class Setbacks:
             )
         elif self._count > self.most:
             raise error
-        elif isinstance(error, RateLimited):
+        elif isinstance(error, RateLimited | ConnectionFailed | TokenUnavailable):
             if (error.retry_after or 0.0) > self.timing.busy:
                 raise error
             longer = min(self.timing.settle * 2**self._slowed, self.timing.claim)
             self._slowed += 1
-            yield from pause(error.retry_after or longer, "24SevenOffice asked to slow down")
+            reason = "asked to slow down" if isinstance(error, RateLimited) else "cannot be reached"
+            yield from pause(error.retry_after or longer, f"24SevenOffice {reason}; then looking again")
         elif not isinstance(error, Conflict | NotFound):
             raise error
 
@@ -150,6 +164,7 @@ class Hold:
     _still_since: dict[str, float] = field(default_factory=dict)
     _displaced_by: set[Holder] = field(default_factory=set)
     _take_overs: int = 0
+    _held_back: int = 0
     _last_refusal: TfsoHypatosError | None = None
 
     def not_after(self, sight: Sight) -> float:
@@ -165,6 +180,7 @@ class Hold:
         """Become the holder if nobody else is at work on the order.
 
         :param sight: a look at the order, not invoiced.
+        :raises OrderBusy: if another run is at work on it for too long, or it cannot be taken over.
         """
         if self.is_mine(sight):
             return Claim(Standing.MINE, sight)
@@ -203,6 +219,7 @@ class Hold:
 
     def _take_over(self, sight: Sight, marker: Marker | None) -> Flow[Claim]:
         order_id = sight.order.id
+        doing = f"take over sales order {order_id}"
         self._take_overs += 1
         if self._take_overs > MOST_TAKE_OVERS:
             raise OrderBusy(
@@ -213,7 +230,6 @@ class Hold:
             marker = Marker(key_of(self.organization, f"#{order_id}"), UNKNOWN_CONTENT, self.me)
         change = marker_change(sight.order, marker.held_by(self.me))
         seconds = self.timing.settle
-        doing = f"take over sales order {order_id}"
         try:
             # Not repeated by the driver: of two, the earlier could take effect last.
             yield from tfso.update_sales_order(
@@ -221,7 +237,11 @@ class Hold:
             )
         except NotFound:
             return Claim(Standing.GONE, None)
-        except NotSent:
+        except NotSent as error:
+            self._take_overs -= 1
+            self._held_back += 1
+            if self._held_back > MOST_HELD_BACK:
+                raise too_slow(self.timing, doing) from error
             return Claim(Standing.WAIT, sight)
         except TfsoHypatosError as error:
             if not (error.ambiguous or isinstance(error, Conflict)):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import NamedTuple
 
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import InvoicingUnconfirmed, NotFound, OrderBusy, OrderDrift, TfsoHypatosError
+from tfso_hypatos.exceptions import InvoicingUnconfirmed, NotFound, OrderDrift, TfsoHypatosError
 from tfso_hypatos.flows.billing import (
     InvoiceOrder,
     bill_differences,
@@ -29,9 +30,6 @@ LOOKS_FOR_NUMBER = 4
 
 LOOKS_FOR_STATUS = 6 * LOOKS_FOR_NUMBER
 """Looks until an invoicing that was accepted is left to a person."""
-
-MOST_DOUBTS = 5
-"""Looks at most for an empty twin that was to be withdrawn."""
 
 
 class Invoiced(NamedTuple):
@@ -55,13 +53,13 @@ def invoice(
     :param organization: organization id.
     :param me: this try of this task.
     :param created_by: the holder that the create step of this run left on the order, if nobody else can be using it.
-    :raises OrderDrift: if the order is not what it must be; nothing was sent.
+    :raises OrderDrift: if the order is not what it must be, or was invoiced already and bills something else.
     :raises OutcomeUncertain: if it could not be found out whether the order was invoiced.
+    :raises OrderBusy: if another run is at work on it for too long, or 24SevenOffice is too slow.
     """
     hold = Hold(me, organization, timing, as_mine=created_by)
     setbacks = Setbacks(timing)
     sent = False
-    doubts = 0
     checked: SalesOrder | None = None
     while True:
         sight = yield from _see(task.order_id)
@@ -77,13 +75,7 @@ def invoice(
         order = claim.sight.order
         if checked is None or not _unchanged(checked, order):
             yield from check_content(task, order)
-            if not (yield from check_alone(order, timing)):
-                doubts += 1
-                if doubts > MOST_DOUBTS:
-                    raise OrderBusy(
-                        f"Another sales order of the same business order as {order.id} is there and keeps changing. "
-                        "Retry this task: it looks first."
-                    )
+            if not (yield from check_alone(order, setbacks)):
                 continue
             checked = order
         try:
@@ -108,13 +100,15 @@ def _send(task: InvoiceOrder, order: SalesOrder, not_after: float) -> Flow[tfso.
 
 def _check_invoiced(task: InvoiceOrder, order: SalesOrder, *, sent: bool) -> None:
     """Report an invoice that bills something else than it should; nothing can be undone."""
+    marker = marker_of(order)[1]
     if not sent:
-        return check_bill(task, order)
+        # What an earlier try of this provider invoiced it had compared with what was created, just before.
+        asked = marker is not None and marker.invoicing
+        check_bill(replace(task, created_gross=None) if asked else task, order)
     # Invoicing may add a fee of its own, and what follows should go on; but somebody has to know.
     found = bill_differences(task, order)
     if found:
         log.error("Sales order %s was invoiced, but not as it was checked before: %s", order.id, "; ".join(found))
-    return None
 
 
 def _see(order_id: int) -> Flow[Sight]:
@@ -143,7 +137,13 @@ def _numbered(order: SalesOrder, timing: Timing, trace_id: str | None = None) ->
             )
         looks += 1
         yield from pause(timing.settle / LOOKS_FOR_NUMBER, f"waiting for the invoice number of sales order {order.id}")
-        order = (yield from _see(order.id)).order
+        try:
+            order = yield from tfso.get_sales_order(order.id)
+        except NotFound as error:
+            raise OrderDrift(
+                f"Sales order {order.id} was deleted after 24SevenOffice was asked to invoice it. Look there for an "
+                f"invoice of it before anything is created or billed again. ({error})"
+            ) from error
     return order
 
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from tfso_hypatos.clients import tfso, tfso_lists
-from tfso_hypatos.clients.messages import Flow, pause
+from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import NotFound, NotSent, OrderDrift, TfsoHypatosError
+from tfso_hypatos.exceptions import NotFound, OrderDrift, TfsoHypatosError
 from tfso_hypatos.flows.compare import plan_lines
-from tfso_hypatos.flows.hold import Timing
+from tfso_hypatos.flows.hold import Setbacks
 from tfso_hypatos.flows.intent import Intent, is_billed, marker_of
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
@@ -96,7 +96,7 @@ def elect(sights: Sequence[Sight]) -> Flow[Sight]:
     return min(ranks, key=lambda ranked: ranked[0])[1]
 
 
-def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight, timing: Timing) -> Flow[bool]:
+def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight, setbacks: Setbacks) -> Flow[bool]:
     """Withdraw the orders that lost the election: delete them, else set them inactive, else report them.
 
     An order without lines cannot be invoiced, so one that can be neither deleted nor set inactive does no harm. One
@@ -105,29 +105,45 @@ def withdraw(intent: Intent, strays: Sequence[Sight], elected: Sight, timing: Ti
     :param intent: the business order.
     :param strays: the orders that lost.
     :param elected: the one that won.
-    :param timing: the waits.
+    :param setbacks: weighs what goes wrong.
     :return: False if one of them has changed, or may have, so that a new election is due.
     :raises OrderDrift: if one of them may be somebody's copy of ours, made for another sale.
     """
-    if strays and not (yield from _is_still_there(elected.order.id)):
+    # A list that lags shows what was; with two orders withdrawn for each other none would be left.
+    if strays and not still_carries((yield from see_if_there(elected.order.id)), intent.marker.key):
         return False
     for stray in strays:
+        sight = yield from see_if_there(stray.order.id)
+        if sight is None:
+            continue
+        if not still_carries(sight, intent.marker.key) or is_billed(sight.order) != is_billed(stray.order):
+            return False
         lines = yield from _lines_of(stray.order.id)
-        if is_billed(stray.order) or (lines and is_billed(elected.order)) or plan_lines(intent.lines, lines).foreign:
-            raise _maybe_a_copy(stray.order, elected.order)
+        if is_billed(sight.order) or (lines and is_billed(elected.order)) or plan_lines(intent.lines, lines).foreign:
+            raise _maybe_a_copy(sight.order, elected.order)
         # Whoever created the stray may have been at work on it since the election.
         if lines and not (yield from has_lines(elected.order.id)):
             return False
-        if not (yield from withdraw_one(stray.order.id, elected.order.id, timing, has_lines=bool(lines))):
+        if not (yield from withdraw_one(sight, elected.order.id, setbacks, has_lines=bool(lines))):
             return False
     return True
 
 
+def how_far(order: SalesOrder) -> str:
+    """Return how far the invoicing of an order is, in a person's words."""
+    if order.is_invoiced:
+        return f"is invoiced as number {order.invoice_number}" if order.invoice_number else "is invoiced"
+    if is_billed(order):
+        return "says that it is being invoiced, as a copy of an invoiced order does, too"
+    return "is not invoiced"
+
+
 def _maybe_a_copy(stray: SalesOrder, elected: SalesOrder) -> OrderDrift:
     field, marker = marker_of(stray)
+    state = how_far(stray) if is_billed(stray) else "has lines of its own"
     return OrderDrift(
         f"Sales orders {elected.id} and {stray.id} carry the marker of the same business order, and {stray.id} "
-        f"{'is invoiced' if is_billed(stray) else 'has lines of its own'}. If it is a copy made for another sale, "
+        f"{state}. If it is a copy made for another sale, "
         f"remove the text {marker} from its {field}; if it bills the same sale twice, delete or credit one of them. "
         "Then clear this task."
     )
@@ -145,24 +161,19 @@ def has_lines(order_id: int) -> Flow[bool]:
     return bool((yield from _lines_of(order_id)))
 
 
-def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: bool) -> Flow[bool]:
+def withdraw_one(stray: Sight, elected_id: int, setbacks: Setbacks, *, has_lines: bool) -> Flow[bool]:
     """Delete an order, else set it inactive, else report it; one with lines is not deleted, so that it can be undone.
 
-    :param order_id: the order.
+    :param stray: a fresh look at the order, from before its lines were read.
     :param elected_id: the order that it repeats.
-    :param timing: the waits.
+    :param setbacks: weighs what goes wrong.
     :param has_lines: whether it could be billed, so that leaving it there is no choice.
     :return: False if it has changed meanwhile, or if it is not certain that it is gone: another look is due.
     :raises OrderDrift: if it has lines and can be neither deleted nor set inactive.
     """
+    order_id = stray.order.id
     doing = f"set sales order {order_id} inactive"
-    try:
-        sight = yield from tfso.see_sales_order(order_id)
-        if is_billed(sight.order) or bool((yield from tfso.list_lines(order_id))) != has_lines:
-            return False
-    except NotFound:
-        return True
-    not_after = sight.seen_at + timing.evidence
+    not_after = stray.seen_at + setbacks.timing.evidence
     inactive = {"status": "Inactive"}
     delete = tfso.delete_sales_order(order_id, repeatable=False, not_after=not_after)
     set_inactive = tfso.update_sales_order(order_id, inactive, doing=doing, repeatable=False, not_after=not_after)
@@ -170,22 +181,16 @@ def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: b
     for attempt, done in attempts:
         try:
             yield from attempt
-        except NotSent:
-            return False
         except TfsoHypatosError as error:
-            if error.ambiguous:
-                # It may still arrive: another order must not be elected before it has.
-                yield from pause(
-                    timing.settle, f"no clear answer to the withdrawal of sales order {order_id} ({error})"
-                )
-                return False
             if not error.permanent:
-                raise
+                # If it may still arrive, another order must not be elected before it has.
+                yield from setbacks.weigh(error, f"withdraw sales order {order_id}")
+                return False
             # A 404 may also mean that the API has no such call.
-            order = yield from _see_if_there(order_id)
-            if order is None:
+            sight = yield from see_if_there(order_id)
+            if sight is None:
                 return True
-            if is_billed(order):
+            if is_billed(sight.order):
                 return False
             log.warning("%s", error)
         else:
@@ -201,14 +206,18 @@ def withdraw_one(order_id: int, elected_id: int, timing: Timing, *, has_lines: b
     return True
 
 
-def _is_still_there(order_id: int) -> Flow[bool]:
-    # A list that lags shows what it was; with two orders withdrawn for each other none would be left.
-    order = yield from _see_if_there(order_id)
-    return order is not None and not order.is_inactive
+def still_carries(sight: Sight | None, key: str) -> bool:
+    """Say whether an order is there, active, and still carries the marker of a business order.
+
+    :param sight: a look at it, or None if it is gone.
+    :param key: short hash of organization and order key.
+    """
+    return sight is not None and not sight.order.is_inactive and _carries(sight.order, key)
 
 
-def _see_if_there(order_id: int) -> Flow[SalesOrder | None]:
+def see_if_there(order_id: int) -> Flow[Sight | None]:
+    """Read an order, or return None if it is gone."""
     try:
-        return (yield from tfso.get_sales_order(order_id))
+        return (yield from tfso.see_sales_order(order_id))
     except NotFound:
         return None

@@ -48,8 +48,9 @@ class InvoiceSalesOrderOperator(ApiOperator):
         connection, else 10.
     :param tfso_conn_id: connection of type ``tfso``. (templated)
     :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
-    :raises OrderDrift: if the order is not what it must be; nothing was invoiced.
+    :raises OrderDrift: if the order is not what it must be, or is invoiced already and bills something else.
     :raises OutcomeUncertain: if it could not be found out whether the order was invoiced; a retry looks first.
+    :raises OrderBusy: if another run is at work on it for too long; a retry looks first.
     """
 
     template_fields: Sequence[str] = (

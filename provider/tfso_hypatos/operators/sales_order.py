@@ -56,6 +56,7 @@ class CreateSalesOrderOperator(ApiOperator):
     :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
     :raises OrderDrift: if 24SevenOffice holds something else under the same key.
     :raises OutcomeUncertain: if no answer came and looking again did not show the order; a retry looks first.
+    :raises OrderBusy: if another run is at work on it for too long; a retry looks first.
     """
 
     template_fields: Sequence[str] = ("order", "lines", "order_key", "tfso_conn_id")

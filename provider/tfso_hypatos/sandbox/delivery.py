@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import email.utils
 import inspect
+import logging
 import math
 import socket
 import struct
@@ -19,6 +20,8 @@ from aiohttp import web
 from tfso_hypatos.sandbox.faults import Fault
 from tfso_hypatos.sandbox.messages import Answer, Call
 from tfso_hypatos.sandbox.service import Entry, Service
+
+log = logging.getLogger(__name__)
 
 _TICK = 0.02
 # Long enough for the kernel to hand over what was sent, before the reset overtakes it.
@@ -48,7 +51,13 @@ class Later:
 
         task = asyncio.get_running_loop().create_task(wait_and_work())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("What was to be done later failed", exc_info=error)
 
     async def close(self) -> None:
         """Give up whatever has not been done, and end every wait."""

@@ -10,7 +10,9 @@ _WAITING_CONNECTIONS = 512
 
 
 class Door:
-    """Where clients connect; the port stays reserved while nobody listens on it.
+    """Where clients connect; it can be shut for a while.
+
+    While it is shut the port is given to nobody who asks for a free one; whoever asks for this very one may get it.
 
     :param host: loopback address.
     :param port: port; 0 picks a free one.
@@ -24,14 +26,18 @@ class Door:
             self._address = probe.getsockname()
         self._reserved = self._bind()
         self._site: web.SockSite | None = None
+        self._absences = 0
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._address[1]}"
 
     async def open(self, runner: web.AppRunner) -> None:
-        """Listen.
+        """Listen, unless another absence has not ended yet.
 
         :param runner: answers.
         """
+        self._absences = max(0, self._absences - 1)
+        if self._site is not None or self._absences:
+            return
         listener = self._bind()
         listener.listen(_WAITING_CONNECTIONS)
         self._site = web.SockSite(runner, listener)
@@ -39,6 +45,7 @@ class Door:
 
     async def shut(self) -> None:
         """Refuse new connections; those that are open stay open."""
+        self._absences += 1
         site, self._site = self._site, None
         if site is not None:
             await site.stop()
