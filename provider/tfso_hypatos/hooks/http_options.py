@@ -51,9 +51,9 @@ class HttpOptions:
         session.trust_env = self.trust_env
 
     def session(self) -> aiohttp.ClientSession:
-        """Return a session of ``aiohttp`` with the options; the caller closes it."""
-        connector = aiohttp.TCPConnector(ssl=self._ssl())
-        return aiohttp.ClientSession(connector=connector, trust_env=self.trust_env)
+        """Return a session of ``aiohttp`` with the TLS options; the caller closes it."""
+        # Not trust_env: the transport looks into the environment, and less often.
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._ssl()))
 
     def request_options(self, url: str) -> dict[str, Any]:
         """Return what every request of ``aiohttp`` to a URL is sent with."""
