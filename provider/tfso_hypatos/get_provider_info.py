@@ -9,6 +9,7 @@ from typing import Any
 
 _TEXT = {"type": ["string", "null"]}
 _SECONDS = {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0}
+_REQUESTS = {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0}
 _FLAG = {"type": ["boolean", "null"]}
 
 _TFSO = "24SevenOffice"
@@ -47,6 +48,12 @@ def _tfso_connection() -> dict[str, Any]:
                 "Seconds that a change may take to show after it was sent, and a third more. Left empty: 10.",
                 _SECONDS,
             ),
+            "requests_per_second": _field(
+                "Requests per second", "Each process sends no more than this. Left empty: no limit.", _REQUESTS
+            ),
+            "requests_per_hour": _field(
+                "Requests per hour", "Each process sends no more than this. Left empty: no limit.", _REQUESTS
+            ),
             "order_url_template": _field(
                 "Order link", "Address of an order for people, with {order_id} and {organization_id}.", _TEXT
             ),
@@ -82,6 +89,9 @@ def _hypatos_connection() -> dict[str, Any]:
                 "Company ID", "Hypatos company of inserted records. Left empty: that of the service account.", _TEXT
             ),
             "timeout": _field("Time-out", "Seconds for one answer. Left empty: 30.", _SECONDS),
+            "requests_per_second": _field(
+                "Requests per second", "Each process sends no more than this. Left empty: no limit.", _REQUESTS
+            ),
             "document_url_template": _field(
                 "Document link", "Address of a document for people, with {document_id} and {external_id}.", _TEXT
             ),

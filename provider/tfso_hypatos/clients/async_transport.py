@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, TypeVar, cast
 
 import aiohttp
@@ -15,7 +16,7 @@ from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Respon
 from tfso_hypatos.clients.repeat import async_retrying
 from tfso_hypatos.clients.socket_errors import aiohttp_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
-from tfso_hypatos.clients.transport import PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
+from tfso_hypatos.clients.transport import FLOWS, PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
 from tfso_hypatos.exceptions import AuthenticationFailed, TfsoHypatosError
 
 T = TypeVar("T")
@@ -53,10 +54,11 @@ class AsyncTransport(Transport):
         :param flow: the flow.
         :param remember: given the id of an order that a retry should know of.
         """
+        number = next(FLOWS)
         try:
             step = next(flow)
             while True:
-                answer, error = await self._attempt(step, remember)
+                answer, error = await self._attempt(step, remember, number)
                 step = flow.send(answer) if error is None else flow.throw(error)
         except StopIteration as end:
             return cast("T", end.value)
@@ -64,14 +66,14 @@ class AsyncTransport(Transport):
             flow.close()
 
     async def _attempt(
-        self, step: Step, remember: Callable[[int], None]
+        self, step: Step, remember: Callable[[int], None], flow: int
     ) -> tuple[Response | None, TfsoHypatosError | None]:
         try:
-            return await self._perform(step, remember), None
+            return await self._perform(step, remember, flow), None
         except TfsoHypatosError as error:
             return None, error
 
-    async def _perform(self, step: Step, remember: Callable[[int], None]) -> Response | None:
+    async def _perform(self, step: Step, remember: Callable[[int], None], flow: int) -> Response | None:
         if isinstance(step, Remember):
             remember(step.order_id)
             return None
@@ -79,19 +81,26 @@ class AsyncTransport(Transport):
             self._log_pause(step)
             await asyncio.sleep(step.seconds)
             return None
-        return await self._repeat(self._authorized, step)
+        return await self._repeat(self._authorized, step, flow)
 
-    async def _authorized(self, request: Request) -> Response:
+    async def _authorized(self, request: Request, flow: int) -> Response:
         if self.service.is_token_request(request):
             return await self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
+            await self._queue(request, flow)
             token = await self.token()
             try:
                 return await self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             await asyncio.sleep(pause)
+        await self._queue(request, flow)
         return await self._send(request, await self.token())
+
+    async def _queue(self, request: Request, flow: int) -> None:
+        with closing(self._admission(request, flow)) as waits:
+            for wait in waits:
+                await asyncio.sleep(wait)
 
     async def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""

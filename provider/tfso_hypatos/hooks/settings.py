@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
+from tfso_hypatos.clients.budget import Limits
 from tfso_hypatos.exceptions import ConfigurationError
 
 _PLACE = re.compile(r"{(\w+)}")
@@ -91,15 +92,25 @@ class Settings:
 
     def number(self, name: str, default: float) -> float:
         """Return an extra field as a number of seconds above zero."""
+        number = self._above_zero(name, "seconds")
+        return default if number is None else number
+
+    def limits(self) -> Limits:
+        """Return how many requests the connection allows."""
+        return Limits(
+            self._above_zero("requests_per_second", "requests"), self._above_zero("requests_per_hour", "requests")
+        )
+
+    def _above_zero(self, name: str, unit: str) -> float | None:
         value = self.extra.get(name)
         if value is None or value == "":
-            return default
+            return None
         try:
             number = float(value)
         except (TypeError, ValueError):
             number = -1.0
         if isinstance(value, bool) or not 0 < number < float("inf"):
-            raise self.wrong(name, "must be a number of seconds above zero")
+            raise self.wrong(name, f"must be a number of {unit} above zero")
         return number
 
     def flag(self, name: str, *, default: bool) -> bool:
