@@ -86,20 +86,22 @@ class SyncTransport(Transport):
         if self.service.is_token_request(request):
             return self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
-            self._queue(request, flow)
-            token = self.token()
+            token = self._queue(request, flow)
             try:
                 return self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             self._sleep(pause)
-        self._queue(request, flow)
-        return self._send(request, self.token())
+        return self._send(request, self._queue(request, flow))
 
-    def _queue(self, request: Request, flow: int) -> None:
+    def _queue(self, request: Request, flow: int) -> Token:
+        """Wait until the budget lets the request through, and return the token to send it with."""
+        # First, because what is let through should be sent at once, and a token takes time.
+        self.token()
         with closing(self._admission(request, flow)) as waits:
             for wait in waits:
                 self._sleep(wait)
+        return self.token()
 
     def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import tenacity
 
 from tfso_hypatos.clients import clock
-from tfso_hypatos.clients.budget import BUDGETS, Limits
+from tfso_hypatos.clients.budget import BUDGETS, Limits, Wait
 from tfso_hypatos.clients.failures import failure
 from tfso_hypatos.clients.messages import FORM, Pause, Request, Response, decode, encode
 from tfso_hypatos.clients.repeat import Patience
@@ -20,6 +20,7 @@ from tfso_hypatos.clients.token import TOKENS, Credentials, Token, TokenStore
 from tfso_hypatos.exceptions import (
     ConnectionFailed,
     NotSent,
+    RateLimited,
     Stopped,
     TfsoHypatosError,
     TokenUnavailable,
@@ -37,6 +38,8 @@ PAUSES_BEFORE_A_FRESH_TOKEN = (0.0, 0.5)
 Twice, and not at once: where only the newest token counts, another process may just have fetched its own.
 """
 
+WORTH_TELLING = 5.0
+"""Seconds from which on the log says that a request waits for the budget."""
 
 FLOWS = itertools.count()
 """Numbers the flows of this process, by which they stand in the queue of a budget."""
@@ -108,12 +111,28 @@ class Transport:
 
         :param flow: number of the flow; what began earlier goes first.
         """
-        ahead = request.not_after is not None
-        with self._budget.queueing(flow) as ticket:
-            while (wait := self._budget.wait(ticket, clock.now(), ahead=ahead)) > 0:
-                if request.not_after is not None and clock.now() + wait > request.not_after:
+        self._hold_back(request, stopped=False)
+        since, told = clock.now(), False
+        with self._budget.queueing(flow, patient=request.not_after is None) as place:
+            while (wait := self._budget.ask(place, clock.now())) is not None:
+                sent_at = clock.now() + wait.seconds
+                if request.not_after is not None and sent_at > request.not_after:
                     raise self._too_late(request)
-                yield wait
+                if sent_at - since > self.service.patience.budget:
+                    raise self._out_of_budget(request, wait)
+                if sent_at - since > WORTH_TELLING and not told:
+                    log.info("Waiting %.1f s to %s: %s", wait.seconds, request.doing, wait.reason)
+                    told = True
+                yield wait.nap
+
+    def _out_of_budget(self, request: Request, wait: Wait) -> RateLimited:
+        """Return the error of a request that would wait too long: as if the server had refused it, but unsent."""
+        return RateLimited(
+            f"The request to {request.doing} was not sent to {self.service.name}: {wait.reason}; it has to wait for "
+            f"another {wait.seconds:.0f} s",
+            status=429,
+            retry_after=wait.seconds,
+        )
 
     def _hold_back(self, request: Request, stopped: bool) -> None:
         """Refuse to send what must no longer be sent."""

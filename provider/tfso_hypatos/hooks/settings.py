@@ -14,6 +14,12 @@ from tfso_hypatos.exceptions import ConfigurationError
 _PLACE = re.compile(r"{(\w+)}")
 """A field of a URL template; nothing of str.format beyond it, for the text comes from a form."""
 
+FEWEST_PER_SECOND = 0.1
+"""Requests a second with which a look that follows changes sent ahead of their time need not wait for a minute."""
+
+FEWEST_PER_HOUR = 10
+"""Requests that create an order of one line and invoice it."""
+
 
 class AirflowConnection(Protocol):
     """What is read from an Airflow connection."""
@@ -98,8 +104,15 @@ class Settings:
     def limits(self) -> Limits:
         """Return how many requests the connection allows."""
         return Limits(
-            self._above_zero("requests_per_second", "requests"), self._above_zero("requests_per_hour", "requests")
+            self._requests("requests_per_second", FEWEST_PER_SECOND),
+            self._requests("requests_per_hour", FEWEST_PER_HOUR),
         )
+
+    def _requests(self, name: str, fewest: float) -> float | None:
+        number = self._above_zero(name, "requests")
+        if number is not None and number < fewest:
+            raise self.wrong(name, f"must be {fewest:g} at least, or no order would be finished")
+        return number
 
     def _above_zero(self, name: str, unit: str) -> float | None:
         value = self.extra.get(name)
