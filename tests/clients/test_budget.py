@@ -237,8 +237,8 @@ def test_who_leaves_the_queue_holds_up_nobody() -> None:
     play(budget, [Asking(0)] * BURST)
     with budget.queueing(2) as last:
         with budget.queueing(1) as first:
-            assert budget.ask(first, EARLY) == (1.0, "requests_per_second of the connection (1) allows no more")
-            assert budget.ask(last, EARLY) == (2.0, "requests_per_second of the connection (1) allows no more")
+            assert budget.ask(first, EARLY) == (1.0, "requests_per_second of the connection (1) allows no more", True)
+            assert budget.ask(last, EARLY) == (2.0, "requests_per_second of the connection (1) allows no more", True)
         assert budget.ask(last, EARLY + 1) is None
     assert budget._queue == []
     assert budget._asked_at == {}
@@ -483,8 +483,8 @@ def test_a_long_wait_stops_everything_and_slows_nothing_down() -> None:
     budget = Budget()
     budget.learn(429, {"retry-after": "3600"}, EARLY, EARLY)
     budget.learn(200, {}, EARLY, EARLY)
-    assert asked_now(budget, 100) == (3500.0, "the server asked to wait")
-    assert asked_now(budget, 100, patient=False) == (3500.0, "the server asked to wait")
+    assert asked_now(budget, 100) == (3500.0, "the server asked to wait", False)
+    assert asked_now(budget, 100, patient=False) == (3500.0, "the server asked to wait", False)
     assert {each.at for each in play(budget, [Asking(3600)] * 50)} == {3600}
 
 
@@ -495,9 +495,9 @@ def test_a_server_that_is_not_available_is_left_alone_for_a_while() -> None:
     budget.learn(500, {"retry-after": "9"}, EARLY, EARLY)
     assert asked_now(budget, 0) is None
     budget.learn(503, {"retry-after": "7"}, EARLY, EARLY)
-    assert asked_now(budget, 0) == (7.0, "the server asked to wait")
+    assert asked_now(budget, 0) == (7.0, "the server asked to wait", False)
     budget.learn(503, {"retry-after": "9999"}, EARLY, EARLY)
-    assert asked_now(budget, 0) == (60.0, "the server asked to wait")
+    assert asked_now(budget, 0) == (60.0, "the server asked to wait", False)
 
 
 @pytest.mark.parametrize(

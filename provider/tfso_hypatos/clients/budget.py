@@ -61,10 +61,12 @@ class Wait(NamedTuple):
 
     :param seconds: how long at least, as far as can be seen.
     :param reason: why, for people.
+    :param queued: whether it only stands behind others of this process, which go on meanwhile.
     """
 
     seconds: float
     reason: str
+    queued: bool = False
 
     @property
     def nap(self) -> float:
@@ -172,7 +174,7 @@ class Budget:
             lacking = before + 1 - self._allowance - (0 if patient else BURST)
             ours = f"requests_per_second of the connection ({rate:g}) allows no more"
             reason = ours if rate == limits.per_second else "the server refused requests that came faster"
-            waits.append(Wait(lacking / rate, reason))
+            waits.append(Wait(lacking / rate, reason, queued=True))
         longest = max(waits, default=None)
         return longest if longest is not None and longest.seconds > 0 else None
 

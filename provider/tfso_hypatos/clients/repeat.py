@@ -31,9 +31,8 @@ class Patience:
     """How long a single request is repeated.
 
     :param attempts: sends at most, the first included.
-    :param budget: seconds from the first send to the last, and for which a request waits to be sent at all; if the
-        server asks for a longer wait, or the request budget is used up for longer, the error carries the wait to the
-        task's retry.
+    :param budget: seconds from the first send to the last; if the server asks for a longer wait, or the connection's
+        requests are used up for longer, the error carries the wait to the task's retry.
     :param longest_wait: seconds between two sends at most, unless the server asks for more.
     """
 

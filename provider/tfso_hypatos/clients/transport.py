@@ -118,7 +118,7 @@ class Transport:
                 sent_at = clock.now() + wait.seconds
                 if request.not_after is not None and sent_at > request.not_after:
                     raise self._too_late(request)
-                if sent_at - since > self.service.patience.budget:
+                if sent_at - since > self.service.patience.budget and not wait.queued:
                     raise self._out_of_budget(request, wait)
                 if sent_at - since > WORTH_TELLING and not told:
                     log.info("Waiting %.1f s to %s: %s", wait.seconds, request.doing, wait.reason)
