@@ -15,7 +15,7 @@ class TfsoHypatosError(Exception):
 
     ``permanent``: the same try would fail again, so a task that meets it ends at once.
     ``ambiguous``: the request may have been carried out although no readable answer came.
-    ``retry_after``: seconds the server asked to wait, or None.
+    ``retry_after``: seconds the server, or the budget of requests, asks to wait, or None.
     """
 
     permanent: bool = False
@@ -158,7 +158,7 @@ class Conflict(ApiError):
 
 
 class RateLimited(ApiError):
-    """Too many requests (HTTP 429); ``retry_after`` says how long to wait."""
+    """Too many requests (HTTP 429), or not sent because they would be; ``retry_after`` says how long to wait."""
 
 
 class ServerError(ApiError):
