@@ -28,7 +28,7 @@ from tfso_hypatos.flows import transaction
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import retry
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
-from tfso_hypatos.triggers import invoice_transaction
+from tfso_hypatos.triggers import invoice_transaction, turn
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.usefixtures("connections")
 @pytest.fixture(autouse=True)
 def _short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invoice_transaction, "SHORTEST_INTERVAL", 0.01)
+    monkeypatch.setattr(turn, "GATHERING", 0.001)
 
 
 KEYS = {

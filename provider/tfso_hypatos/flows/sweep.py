@@ -54,10 +54,10 @@ class Sweep:
         :param skipped: orders that are read anyway.
         :param is_ready: says of an order whether it may be read now.
         """
-        since = 0.0 if self._taken_at is None else min(now - self._taken_at, 2 * interval)
+        since = 0.0 if self._taken_at is None else now - self._taken_at
         self._taken_at = now
-        # What was not used in a round is not made up for by a burst.
-        self._allowed = min(self._allowed + since * READS_AN_HOUR / HOUR, max(1.0, interval * READS_AN_HOUR / HOUR))
+        # Only a part of a read is kept for the next round: what was not used is not made up for by a burst.
+        self._allowed = self._allowed % 1 + min(since, interval) * READS_AN_HOUR / HOUR
         self._share = min(self._share, 1.0) + len(self._read_at) / SWEEP_INTERVALS
         for order_id in list(self._read_at):
             if self._allowed < 1 or (self._share < 1 and not self.is_due(order_id, interval, now)):

@@ -13,6 +13,9 @@ GATHERING = 1.0
 EARLIEST = 0.1
 """Part of the interval that lies between two rounds at least, however many waits are new."""
 
+LONGEST_EARLIEST = 10.0
+"""Seconds that new waits need not wait for more than, however long the interval is."""
+
 
 class Due(NamedTuple):
     """A round that is due.
@@ -67,7 +70,7 @@ class Turn:
             regular_at = max(self._regular_ended_at + interval(), self._held_until)
             early_at = max(self._called_at + min(GATHERING, interval()), self._held_until)
             if self._ended_at is not None:
-                early_at = max(early_at, self._ended_at + EARLIEST * interval())
+                early_at = max(early_at, self._ended_at + min(EARLIEST * interval(), LONGEST_EARLIEST))
             if min(regular_at, early_at) <= now:
                 # The first of all is a regular one.
                 due = Due(regular_at > now and self._ended_at is not None, self._called_at < math.inf)
