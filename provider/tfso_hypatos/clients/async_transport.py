@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeVar, cast
 
 import aiohttp
@@ -17,13 +17,13 @@ from tfso_hypatos.clients.repeat import async_retrying
 from tfso_hypatos.clients.socket_errors import aiohttp_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
 from tfso_hypatos.clients.transport import FLOWS, PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
-from tfso_hypatos.exceptions import AuthenticationFailed, TfsoHypatosError
+from tfso_hypatos.exceptions import AuthenticationFailed, Stopped, TfsoHypatosError
 
 T = TypeVar("T")
 
 
 class AsyncTransport(Transport):
-    """Runs flows on ``aiohttp``.
+    """Runs flows on ``aiohttp``; made on the event loop that it runs them on.
 
     :param service: the API.
     :param session: carries TLS options and keep-alive; closed by whoever opened it.
@@ -42,11 +42,16 @@ class AsyncTransport(Transport):
         self.session = session
         self._options = dict(options or {})
         self._stopped = False
-        self._repeat = async_retrying(service.patience, self._log_repeat)
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._repeat = async_retrying(service.patience, self._sleep, self._log_repeat)
 
     def stop(self) -> None:
-        """Send no further change."""
+        """Send no further change: the task was killed. May be called from any thread."""
         self._stopped = True
+        # Without its loop there is nobody left to wake.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     async def drive(self, flow: Flow[T], remember: Callable[[int], None] = ignore) -> T:
         """Run a flow to its end and return its result.
@@ -79,9 +84,17 @@ class AsyncTransport(Transport):
             return None
         if isinstance(step, Pause):
             self._log_pause(step)
-            await asyncio.sleep(step.seconds)
+            await self._sleep(step.seconds)
             return None
         return await self._repeat(self._authorized, step, flow)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return
+        raise Stopped("stopped while waiting; nothing more was sent")
 
     async def _authorized(self, request: Request, flow: int) -> Response:
         if self.service.is_token_request(request):
@@ -93,14 +106,14 @@ class AsyncTransport(Transport):
                 return await self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
         await self._queue(request, flow)
         return await self._send(request, await self.token())
 
     async def _queue(self, request: Request, flow: int) -> None:
         with closing(self._admission(request, flow)) as waits:
             for wait in waits:
-                await asyncio.sleep(wait)
+                await self._sleep(wait)
 
     async def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""
@@ -115,6 +128,8 @@ class AsyncTransport(Transport):
         """Fetch a new token."""
         try:
             return self._keep(await self.drive(tokens.fetch(self.service.credentials)))
+        except Stopped:
+            raise
         except TfsoHypatosError as error:
             raise self._token_unavailable(error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import tenacity
@@ -95,13 +95,16 @@ def retrying(
 
 
 def async_retrying(
-    patience: Patience, before_sleep: Callable[[tenacity.RetryCallState], None]
+    patience: Patience,
+    sleep: Callable[[float], Awaitable[None]],
+    before_sleep: Callable[[tenacity.RetryCallState], None],
 ) -> tenacity.AsyncRetrying:
     """Return the executor of repeats for the async transport; await it with a coroutine function and the request."""
     return tenacity.AsyncRetrying(
         retry=_should_repeat,
         wait=_Wait(patience),
         stop=_stop(patience),
+        sleep=sleep,
         before_sleep=before_sleep,
         reraise=True,
     )
