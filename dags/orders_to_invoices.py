@@ -17,8 +17,8 @@ ABOUT = """
 Takes the orders of a day to their invoices, all in one run: **create**, **invoice**, **wait** until each invoice is
 posted, **enrich** Hypatos.
 
-Each order has a name of its own (`order_key`), and becomes one sales order with each line once, and one invoice. If some
-orders fail, the others are done; the retry does what is left.
+Each order has a name of its own (`order_key`), and becomes one sales order with each line once, and one invoice. If
+some orders fail, the others are done; the retry does what is left.
 """
 
 ORDERS = Param(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Param
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
 
 from tfso_hypatos.sandbox.server import Sandbox
@@ -33,6 +34,9 @@ def _dag(dag_id: str) -> DAG:
     for task in dag.tasks:
         task.retries = 0
         if task.task_id == "wait":
+            if isinstance(task, MappedOperator):
+                task.partial_kwargs["poke_interval"] = 0.2
+                continue
             assert isinstance(task, InvoiceTransactionSensor)
             task.poke_interval = 0.2
     return dag

@@ -157,7 +157,7 @@ def test_what_was_done_before_an_end_is_written(run: Run, log: Log, tmp_path: Pa
         with pytest.raises(Stopped):
             run.execute(operator)
     assert len(log.orders) == len(lines_in(tmp_path / "created")) == 3
-    again = creating(operator.path, tmp_path / "created")
+    again = creating(str(operator.path), tmp_path / "created")
     summary = run.execute(again, try_number=2)
     assert (summary["done"], summary["skipped"]) == (5, 3)
     assert len(log.orders) == 8
