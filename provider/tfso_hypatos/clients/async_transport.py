@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class AsyncTransport(Transport):
-    """Runs flows on ``aiohttp``.
+    """Runs flows on ``aiohttp``; made on the event loop that it runs them on.
 
     :param service: the API.
     :param session: carries TLS options and keep-alive; closed by whoever opened it.
@@ -128,6 +128,8 @@ class AsyncTransport(Transport):
         """Fetch a new token."""
         try:
             return self._keep(await self.drive(tokens.fetch(self.service.credentials)))
+        except Stopped:
+            raise
         except TfsoHypatosError as error:
             raise self._token_unavailable(error) from error
 

@@ -52,7 +52,8 @@ class HttpOptions:
 
     def session(self) -> aiohttp.ClientSession:
         """Return a session of ``aiohttp`` with the options; the caller closes it."""
-        connector = aiohttp.TCPConnector(ssl=self._ssl())
+        # How many flows run at once is up to whoever runs them; one that waits for a connection would be late.
+        connector = aiohttp.TCPConnector(ssl=self._ssl(), limit=0)
         return aiohttp.ClientSession(connector=connector, trust_env=self.trust_env)
 
     def request_options(self, url: str) -> dict[str, Any]:
