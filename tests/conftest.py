@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from tfso_hypatos.clients.async_transport import AsyncTransport
+from tfso_hypatos.clients.budget import BUDGETS
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.sync_transport import SyncTransport
@@ -56,11 +57,12 @@ HURRIED = Patience(attempts=4, budget=5.0, longest_wait=0.02)
 
 
 @pytest.fixture(autouse=True)
-def _no_tokens() -> Iterator[None]:
-    """Forget every token of this process."""
+def _new_process() -> Iterator[None]:
+    """Forget every token of this process, and what it has learned of limits."""
     yield
     TOKENS._tokens.clear()
     TOKENS._locks.clear()
+    BUDGETS.clear()
 
 
 @pytest.fixture(scope="session")

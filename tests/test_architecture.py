@@ -114,6 +114,7 @@ def test_flows_and_calls_touch_no_socket_and_no_clock_but_the_drivers() -> None:
     drivers = {
         "sync_transport.py",
         "async_transport.py",
+        "budget.py",
         "connections.py",
         "socket_errors.py",
         "token.py",

@@ -65,7 +65,10 @@ def test_making_a_dag_loads_nothing_heavy_either() -> None:
         "create = CreateSalesOrderOperator(task_id='c', order={}, lines=[], dag=dag); "
         "invoice = InvoiceSalesOrderOperator(task_id='i', sales_order_id=create.output, dag=dag); "
         "wait = InvoiceTransactionSensor(task_id='w', sales_order_id=invoice.output, dag=dag); "
-        "EnrichSalesOrderOperator(task_id='e', external_id='K', sales_order_id=wait.output, dag=dag)"
+        "EnrichSalesOrderOperator(task_id='e', external_id='K', sales_order_id=wait.output, dag=dag); "
+        "many = CreateSalesOrdersOperator(task_id='cs', path='file:///x.jsonl', dag=dag); "
+        "InvoiceSalesOrdersOperator(task_id='is', orders=many.output, dag=dag); "
+        "EnrichSalesOrdersOperator(task_id='es', orders=[], dag=dag)"
     )
     ours = {name for name in loaded if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)}
     assert ours == set()

@@ -129,10 +129,19 @@ def test_the_form_asks_for_everything_that_the_design_names() -> None:
         "audience",
         "timeout",
         "settle_seconds",
+        "requests_per_second",
+        "requests_per_hour",
         "order_url_template",
         "invoice_url_template",
     }
-    assert hypatos >= {"region", "company_id", "timeout", "document_url_template"}
+    assert hypatos >= {
+        "region",
+        "company_id",
+        "timeout",
+        "requests_per_second",
+        "requests_per_hour",
+        "document_url_template",
+    }
 
 
 CODE = """

@@ -151,7 +151,7 @@ def test_a_whole_chain_with_faults_gives_no_secret_away(
                 break
             except TfsoHypatosError as error:
                 seen.error(error)
-        seen.note(result, operator, vars(operator), getattr(operator, "_hook", None))
+        seen.note(result, operator, vars(operator), getattr(operator, "_hooks", ()))
     assert len(log.invoices) == 1
     assert log.records["K"]["salesOrderNumber"] == str(log.order["id"])
     assert len(tokens) >= 2

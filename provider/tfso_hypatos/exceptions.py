@@ -6,7 +6,7 @@ own exceptions, and only a time-out may do that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -15,7 +15,7 @@ class TfsoHypatosError(Exception):
 
     ``permanent``: the same try would fail again, so a task that meets it ends at once.
     ``ambiguous``: the request may have been carried out although no readable answer came.
-    ``retry_after``: seconds the server asked to wait, or None.
+    ``retry_after``: seconds the server, or the budget of requests, asks to wait, or None.
     """
 
     permanent: bool = False
@@ -158,7 +158,7 @@ class Conflict(ApiError):
 
 
 class RateLimited(ApiError):
-    """Too many requests (HTTP 429); ``retry_after`` says how long to wait."""
+    """Too many requests (HTTP 429), or not sent because they would be; ``retry_after`` says how long to wait."""
 
 
 class ServerError(ApiError):
@@ -193,6 +193,58 @@ class OrderDrift(TfsoHypatosError):
     def __init__(self, message: str, differences: Sequence[str] = ()) -> None:
         self.differences = tuple(differences)
         super().__init__(message)
+
+
+class Failure(NamedTuple):
+    """One order of a batch that failed: which one, and how."""
+
+    order: str
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.order}: {self.kind}: {self.message}"
+
+
+class BatchFailed(TfsoHypatosError):
+    """Some orders of a batch failed or were not tried; the others are done.
+
+    Permanent only if every order was tried and would fail again.
+
+    :param message: how many are done and how many are not.
+    :param failures: the first of those that failed.
+    :param counts: how many failed with which error.
+    :param permanent: whether a retry would fail again.
+    :param retry_after: the longest wait that the server asked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        failures: Sequence[Failure],
+        counts: Mapping[str, int],
+        *,
+        permanent: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        self.failures = tuple(failures)
+        self.counts = dict(counts)
+        self.permanent = permanent
+        self.retry_after = retry_after
+        more = sum(self.counts.values()) - len(self.failures)
+        listed = [str(failure) for failure in self.failures] + ([f"and {more} more, see the log"] if more > 0 else [])
+        by_kind = ", ".join(f"{count} × {kind}" for kind, count in sorted(self.counts.items()))
+        super().__init__(f"{message} ({by_kind}). {' | '.join(listed)}")
+        self._message = message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (self._message, self.failures, self.counts, self.permanent, self.retry_after)
+
+
+def _again(
+    message: str, failures: Sequence[Failure], counts: Mapping[str, int], permanent: bool, retry_after: float | None
+) -> BatchFailed:
+    return BatchFailed(message, failures, counts, permanent=permanent, retry_after=retry_after)
 
 
 class TransactionNeverPosted(TfsoHypatosError):

@@ -9,6 +9,8 @@ from typing import Any
 
 _TEXT = {"type": ["string", "null"]}
 _SECONDS = {"type": ["number", "null"], "minimum": 0, "exclusiveMinimum": 0}
+_REQUESTS_A_SECOND = {"type": ["number", "null"], "minimum": 0.1}
+_REQUESTS_AN_HOUR = {"type": ["number", "null"], "minimum": 10}
 _FLAG = {"type": ["boolean", "null"]}
 
 _TFSO = "24SevenOffice"
@@ -18,6 +20,14 @@ _HYPATOS = "Hypatos"
 def _field(label: str, description: str, schema: dict[str, Any], default: Any = None) -> dict[str, Any]:
     shown = schema if default is None else {**schema, "default": default}
     return {"label": label, "description": description, "schema": shown}
+
+
+def _requests() -> dict[str, Any]:
+    text = "Of each process, {} at least. Left empty: no limit but what the API asks for."
+    return {
+        "requests_per_second": _field("Requests per second", text.format("0.1"), _REQUESTS_A_SECOND),
+        "requests_per_hour": _field("Requests per hour", text.format("10"), _REQUESTS_AN_HOUR),
+    }
 
 
 def _tfso_connection() -> dict[str, Any]:
@@ -47,6 +57,7 @@ def _tfso_connection() -> dict[str, Any]:
                 "Seconds that a change may take to show after it was sent, and a third more. Left empty: 10.",
                 _SECONDS,
             ),
+            **_requests(),
             "order_url_template": _field(
                 "Order link", "Address of an order for people, with {order_id} and {organization_id}.", _TEXT
             ),
@@ -82,6 +93,7 @@ def _hypatos_connection() -> dict[str, Any]:
                 "Company ID", "Hypatos company of inserted records. Left empty: that of the service account.", _TEXT
             ),
             "timeout": _field("Time-out", "Seconds for one answer. Left empty: 30.", _SECONDS),
+            **_requests(),
             "document_url_template": _field(
                 "Document link", "Address of a document for people, with {document_id} and {external_id}.", _TEXT
             ),

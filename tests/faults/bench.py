@@ -16,6 +16,7 @@ import structlog
 from tests.faults.chain import ORDER
 from tests.faults.classes import SETTLE, TIMEOUT
 
+from tfso_hypatos.clients.budget import BUDGETS
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.token import TOKENS
 from tfso_hypatos.hooks.tfso import TfsoHook
@@ -90,20 +91,23 @@ class Bench:
             del os.environ[self._variable(conn_id)]
             del os.environ[self._variable(f"{conn_id}_patient")]
         self.sandbox.stop()
-        self._forget_tokens()
+        self._forget()
 
     def _variable(self, conn_id: str) -> str:
         return f"AIRFLOW_CONN_{conn_id.replace('default', self.name).upper()}"
 
     def clear(self) -> None:
-        """Empty the books and forget the tokens."""
+        """Empty the books, and forget the tokens and what was learned of limits."""
         self.sandbox.reset()
-        self._forget_tokens()
+        self._forget()
 
-    def _forget_tokens(self) -> None:
+    def _forget(self) -> None:
         for credentials in list(TOKENS._tokens):
             if credentials.token_url.startswith(f"{self.sandbox.url}/"):
                 TOKENS._tokens.pop(credentials, None)
+        for account in list(BUDGETS._budgets):
+            if account[0].startswith(f"{self.sandbox.url}/"):
+                BUDGETS._budgets.pop(account, None)
 
     def books(self) -> dict[str, Any]:
         """Return everything in the books of 24SevenOffice."""

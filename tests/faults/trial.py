@@ -137,7 +137,7 @@ def _prepare(bench: Bench, cell: Cell) -> None:
             marker_field=cell.way.marker_field,
         )
         bench.leave_twin(cell.way.marker_field, str(intent.marker), fault.lasts)
-        bench._forget_tokens()
+        bench._forget()
     sandbox.add_fault(**fault.spec, **cell.target.spec(), times=2 if cell.mode == "twice" else 1)
     if cell.mode == "next":
         # A request that the first fault hits is not counted by the second one.

@@ -15,7 +15,7 @@ from tfso_hypatos.flows.create import Created
 from tfso_hypatos.flows.enrich import enrich, merge, patch_from_order, without_nulls
 from tfso_hypatos.flows.intent import Marker
 from tfso_hypatos.flows.results import created_result, invoice_result
-from tfso_hypatos.flows.transaction import Posting, look_for_transaction, posting_of
+from tfso_hypatos.flows.transaction import Posting, look_at_transaction, posting_of
 from tfso_hypatos.models.base import read, validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
@@ -88,7 +88,8 @@ def test_an_invoice_is_waited_for_posted_or_never(fields: dict[str, Any], postin
 def look(value: Any) -> SalesOrder | None:
     player = Player()
     player.on("GET /salesorders/5", answered(value) if value else refused(404))
-    return player.drive(look_for_transaction(5))
+    found = player.drive(look_at_transaction(5))
+    return found.order if found.is_posted else None
 
 
 def test_a_look_returns_the_order_once_it_is_posted(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from airflow.sdk import Connection
 
+from tfso_hypatos.clients.budget import Limits
 from tfso_hypatos.exceptions import ConfigurationError
 from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
@@ -82,6 +83,24 @@ def test_fields_of_the_connection_win_over_the_defaults(connections: Connections
     assert hook.timing(1.5).settle == 1.5
 
 
+def test_limits_are_those_of_the_connection_or_none(connections: Connections) -> None:
+    for hook in (TfsoHook(), HypatosHook()):
+        assert hook.service(hook.settings).limits == Limits()
+    given = {"requests_per_second": "0.5", "requests_per_hour": 7200}
+    connections.tfso(extra=given)
+    connections.hypatos(extra=given)
+    for hook in (TfsoHook(), HypatosHook()):
+        assert hook.service(hook.settings).limits == Limits(0.5, 7200)
+
+
+def test_a_limit_that_is_too_low_says_how_low_it_may_be(connections: Connections) -> None:
+    connections.tfso(extra={"requests_per_hour": 9})
+    with pytest.raises(
+        ConfigurationError, match="'requests_per_hour' must be 10 at least, or no order would be finish"
+    ):
+        TfsoHook().list_sales_orders()
+
+
 @pytest.mark.parametrize("organization", ["100000000000001", 100000000000001])
 def test_the_organization_may_have_become_a_number(connections: Connections, organization: Any) -> None:
     connections.tfso(extra={"organization_id": organization})
@@ -146,6 +165,12 @@ def test_a_missing_organization_is_named(connections: Connections, extra: dict[s
         ({"timeout": "inf"}, "timeout"),
         ({"timeout": "nan"}, "timeout"),
         ({"timeout": [1]}, "timeout"),
+        ({"requests_per_second": "many"}, "requests_per_second"),
+        ({"requests_per_second": True}, "requests_per_second"),
+        ({"requests_per_second": 0}, "requests_per_second"),
+        ({"requests_per_second": 0.09}, "requests_per_second"),
+        ({"requests_per_hour": "inf"}, "requests_per_hour"),
+        ({"requests_per_hour": 9}, "requests_per_hour"),
         ({"token_url": {"a": 1}}, "token_url"),
         ({"verify": "perhaps"}, "verify"),
         ({"trust_env": "perhaps"}, "trust_env"),

@@ -12,8 +12,11 @@ from tfso_hypatos.exceptions import AuthenticationFailed, InvalidInput, TfsoHypa
 from tfso_hypatos.hooks import base
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
+    CreateSalesOrdersOperator,
     EnrichSalesOrderOperator,
+    EnrichSalesOrdersOperator,
     InvoiceSalesOrderOperator,
+    InvoiceSalesOrdersOperator,
 )
 
 if TYPE_CHECKING:
@@ -209,6 +212,17 @@ def operators() -> list[Any]:
         ),
         pytest.param(
             lambda: EnrichSalesOrderOperator(task_id="t", external_id="K", sales_order_id=7), id="enrich from order"
+        ),
+        pytest.param(
+            lambda: CreateSalesOrdersOperator(
+                task_id="t", orders=[{"order_key": "k", "order": ORDER, "lines": [LINE]}]
+            ),
+            id="create many",
+        ),
+        pytest.param(lambda: InvoiceSalesOrdersOperator(task_id="t", orders=[7]), id="invoice many"),
+        pytest.param(
+            lambda: EnrichSalesOrdersOperator(task_id="t", orders=[{"external_id": "K", "sales_order_id": 7}]),
+            id="enrich many",
         ),
     ]
 

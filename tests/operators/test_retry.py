@@ -15,7 +15,9 @@ from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.exceptions import (
     ApiError,
     AuthenticationFailed,
+    BatchFailed,
     ConfigurationError,
+    Failure,
     InvalidInput,
     OrderDrift,
     OutcomeUncertain,
@@ -31,8 +33,11 @@ from tfso_hypatos.operators import retry
 from tfso_hypatos.operators.retry import ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
+    CreateSalesOrdersOperator,
     EnrichSalesOrderOperator,
+    EnrichSalesOrdersOperator,
     InvoiceSalesOrderOperator,
+    InvoiceSalesOrdersOperator,
 )
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
@@ -48,13 +53,16 @@ def make(kind: str, **arguments: Any) -> BaseOperator:
         "create": lambda **more: CreateSalesOrderOperator(order={}, lines=[], order_key="k", **more),
         "invoice": lambda **more: InvoiceSalesOrderOperator(sales_order_id="x", **more),
         "enrich": lambda **more: EnrichSalesOrderOperator(external_id="K", **more),
+        "create many": lambda **more: CreateSalesOrdersOperator(orders=[{}], **more),
+        "invoice many": lambda **more: InvoiceSalesOrdersOperator(orders=["x"], **more),
+        "enrich many": lambda **more: EnrichSalesOrdersOperator(orders=[{}], **more),
         "sensor": lambda **more: InvoiceTransactionSensor(sales_order_id="x", **more),
         "deferrable sensor": lambda **more: InvoiceTransactionSensor(sales_order_id="x", deferrable=True, **more),
     }
     return kinds[kind](task_id="t", **arguments)
 
 
-KINDS = ["create", "invoice", "enrich", "sensor", "deferrable sensor"]
+KINDS = ["create", "invoice", "enrich", "create many", "invoice many", "enrich many", "sensor", "deferrable sensor"]
 
 
 def decide(error: BaseException) -> RetryDecision:
@@ -168,7 +176,8 @@ def test_every_error_has_one_root_that_is_not_airflows() -> None:
 
 def test_an_error_survives_the_way_between_processes() -> None:
     original = RateLimited("text", status=429, problems=[Problem("a", "b")], tracking_id="t", retry_after=3)
-    for error in (original, InvalidInput([Problem("a", "b")]), OrderDrift("x", ["y"]), TimedOut("x")):
+    failed = BatchFailed("x", [Failure("web-1", "NotFound", "y")], {"NotFound": 2}, permanent=True, retry_after=3)
+    for error in (original, InvalidInput([Problem("a", "b")]), OrderDrift("x", ["y"]), TimedOut("x"), failed):
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
         assert type(copy) is type(error)
         assert str(copy) == str(error)

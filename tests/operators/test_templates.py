@@ -12,8 +12,11 @@ from tfso_hypatos.exceptions import InvalidInput
 from tfso_hypatos.operators.retry import ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
+    CreateSalesOrdersOperator,
     EnrichSalesOrderOperator,
+    EnrichSalesOrdersOperator,
     InvoiceSalesOrderOperator,
+    InvoiceSalesOrdersOperator,
 )
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
@@ -27,6 +30,9 @@ CLASSES: list[type[Any]] = [
     InvoiceSalesOrderOperator,
     EnrichSalesOrderOperator,
     InvoiceTransactionSensor,
+    CreateSalesOrdersOperator,
+    InvoiceSalesOrdersOperator,
+    EnrichSalesOrdersOperator,
 ]
 DOCUMENTED: dict[Any, set[str]] = {
     CreateSalesOrderOperator: {"order", "lines", "order_key", "tfso_conn_id"},
@@ -49,6 +55,18 @@ DOCUMENTED: dict[Any, set[str]] = {
         "tfso_conn_id",
     },
     InvoiceTransactionSensor: {"sales_order_id", "tfso_conn_id"},
+    CreateSalesOrdersOperator: {"orders", "path", "results_path", "tfso_conn_id"},
+    InvoiceSalesOrdersOperator: {
+        "orders",
+        "path",
+        "results_path",
+        "invoice_date",
+        "due_date",
+        "payment_terms",
+        "distribution_method",
+        "tfso_conn_id",
+    },
+    EnrichSalesOrdersOperator: {"orders", "path", "results_path", "on_missing", "hypatos_conn_id", "tfso_conn_id"},
 }
 
 
@@ -200,6 +218,9 @@ def test_mapped_tasks_create_one_order_each(run: Run, log: Log) -> None:
         (InvoiceSalesOrderOperator, {"sales_order_id": 7}),
         (EnrichSalesOrderOperator, {"external_id": "K"}),
         (InvoiceTransactionSensor, {"sales_order_id": 7}),
+        (CreateSalesOrdersOperator, {"path": "file:///x.jsonl"}),
+        (InvoiceSalesOrdersOperator, {"orders": [7]}),
+        (EnrichSalesOrdersOperator, {"orders": []}),
     ],
 )
 def test_the_other_tasks_can_be_mapped_too(operator_class: type[Any], element: dict[str, Any]) -> None:

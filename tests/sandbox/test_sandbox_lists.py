@@ -120,3 +120,42 @@ def test_list_lag_as_a_fault(tfso: Tfso, sandbox: Sandbox, method: str) -> None:
         assert ids(tfso.call("GET", "/salesorders")) == []
         time.sleep(0.11)
     assert ids(tfso.call("GET", "/salesorders")) == [number]
+
+
+def test_a_filter_can_be_refused(tfso: Tfso, sandbox: Sandbox) -> None:
+    sandbox.configure(refuse_filters=["modifiedFrom"])
+    assert tfso.call("GET", "/salesorders?modifiedFrom=2026-01-01T00:00:00Z").status_code == 400
+    assert tfso.call("GET", "/salesorders?createdFrom=2026-01-01T00:00:00Z").status_code == 200
+
+
+def test_change_lag_hides_what_changed_lately_from_lists_of_changes(tfso: Tfso, sandbox: Sandbox) -> None:
+    number = tfso.order()
+    changes = "/salesorders?modifiedFrom=2020-01-01T00:00:00Z"
+    sandbox.configure(change_lag=60)
+    assert ids(tfso.call("GET", changes)) == []
+    assert ids(tfso.call("GET", "/salesorders")) == [number]
+    sandbox.configure(clock_offset=61)
+    assert ids(tfso.call("GET", changes)) == [number]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_posting_is_a_change_unless_it_is_silent(tfso: Tfso, sandbox: Sandbox, silent: bool) -> None:
+    sandbox.configure(silent_posting=silent, transaction_delay=30)
+    number = tfso.order()
+    tfso.call("POST", f"/salesorders/{number}/lines", json={"description": "Kaffe", "quantity": 1, "price": 8})
+    tfso.call("PATCH", f"/salesorders/{number}", json={"status": "Invoice"})
+    before = tfso.read(number)
+    sandbox.configure(clock_offset=31)
+    (listed,) = tfso.call("GET", "/salesorders").json()
+    assert listed["invoice"]["transaction"] == tfso.read(number)["invoice"]["transaction"]
+    assert (listed["modifiedAt"] == before["modifiedAt"]) is silent
+
+
+def test_bare_lists_leave_the_transaction_out(tfso: Tfso, sandbox: Sandbox) -> None:
+    sandbox.configure(bare_lists=True)
+    number = tfso.order()
+    tfso.call("POST", f"/salesorders/{number}/lines", json={"description": "Kaffe", "quantity": 1, "price": 8})
+    tfso.call("PATCH", f"/salesorders/{number}", json={"status": "Invoice"})
+    (listed,) = tfso.call("GET", "/salesorders").json()
+    assert "transaction" not in listed["invoice"]
+    assert "transaction" in tfso.read(number)["invoice"]

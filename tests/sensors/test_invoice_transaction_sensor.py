@@ -28,7 +28,7 @@ from tfso_hypatos.flows import transaction
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import retry
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
-from tfso_hypatos.triggers import invoice_transaction
+from tfso_hypatos.triggers import invoice_transaction, turn
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.usefixtures("connections")
 @pytest.fixture(autouse=True)
 def _short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invoice_transaction, "SHORTEST_INTERVAL", 0.01)
+    monkeypatch.setattr(turn, "GATHERING", 0.001)
 
 
 KEYS = {
@@ -157,7 +158,25 @@ def test_deferring_carries_the_time_out_and_ids_only(waiting_id: int) -> None:
     assert request.method_name == "execute_complete"
     assert request.kwargs == {"sales_order_id": waiting_id}
     _, kwargs = request.trigger.serialize()
+    seen_at = datetime.datetime.fromisoformat(kwargs.pop("seen_at"))
+    assert abs(datetime.datetime.now(datetime.UTC) - seen_at) < datetime.timedelta(minutes=1)
     assert kwargs == {"sales_order_id": waiting_id, "tfso_conn_id": "tfso_default", "poke_interval": 0.02}
+
+
+def test_the_moment_of_the_first_look_is_the_servers(waiting_id: int, sandbox: Any) -> None:
+    sandbox.configure(clock_offset=-1800)
+    _, kwargs = deferred(sensing(waiting_id, deferrable=True)).trigger.serialize()
+    late = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(kwargs["seen_at"])
+    assert datetime.timedelta(minutes=29) < late < datetime.timedelta(minutes=31)
+
+
+def test_a_first_look_that_failed_gives_no_moment(
+    waiting_id: int, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfso_hypatos.hooks.base.Patience", lambda **_: Patience(attempts=1))
+    sandbox.add_fault(action="status_before", status=503, method="GET", times=1)
+    _, kwargs = deferred(sensing(waiting_id, deferrable=True)).trigger.serialize()
+    assert kwargs["seen_at"] is None
 
 
 def test_the_default_of_the_deployment_decides_on_deferring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +341,8 @@ def test_a_look_that_fails_for_a_passing_reason_does_not_fail_the_task(
     order_id: int, sandbox: Any, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tfso_hypatos.hooks.base.Patience", lambda **_: Patience(attempts=1))
-    sandbox.add_fault(**fault, method="GET", times=3)
+    # After a 429 the budget of requests waits for a second, then for two.
+    sandbox.add_fault(**fault, method="GET", times=1 if fault["action"] == "rate_limit" else 3)
     assert sensing(order_id).execute({})["transaction_id"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -18,14 +19,14 @@ from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Respon
 from tfso_hypatos.clients.repeat import async_retrying
 from tfso_hypatos.clients.socket_errors import aiohttp_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
-from tfso_hypatos.clients.transport import PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
-from tfso_hypatos.exceptions import AuthenticationFailed, TfsoHypatosError
+from tfso_hypatos.clients.transport import FLOWS, PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
+from tfso_hypatos.exceptions import AuthenticationFailed, Stopped, TfsoHypatosError
 
 T = TypeVar("T")
 
 
 class AsyncTransport(Transport):
-    """Runs flows on ``aiohttp``.
+    """Runs flows on ``aiohttp``; made on the event loop that it runs them on.
 
     :param service: the API.
     :param session: carries TLS options and keep-alive; closed by whoever opened it.
@@ -50,11 +51,16 @@ class AsyncTransport(Transport):
         self._trust_env = trust_env
         self._settings: dict[str, Mapping[str, Any]] = {}
         self._stopped = False
-        self._repeat = async_retrying(service.patience, asyncio.sleep, self._log_repeat)
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._repeat = async_retrying(service.patience, self._sleep, self._log_repeat)
 
     def stop(self) -> None:
-        """Send no further change."""
+        """Send no further change; any thread may call this."""
         self._stopped = True
+        # Once the event loop is closed, nobody waits any more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     async def drive(self, flow: Flow[T], remember: Callable[[int], None] = ignore) -> T:
         """Run a flow to its end and return its result.
@@ -62,10 +68,11 @@ class AsyncTransport(Transport):
         :param flow: the flow.
         :param remember: given the id of an order that a retry should know of.
         """
+        number = next(FLOWS)
         try:
             step = next(flow)
             while True:
-                answer, error = await self._attempt(step, remember)
+                answer, error = await self._attempt(step, remember, number)
                 step = flow.send(answer) if error is None else flow.throw(error)
         except StopIteration as end:
             return cast("T", end.value)
@@ -73,34 +80,49 @@ class AsyncTransport(Transport):
             flow.close()
 
     async def _attempt(
-        self, step: Step, remember: Callable[[int], None]
+        self, step: Step, remember: Callable[[int], None], flow: int
     ) -> tuple[Response | None, TfsoHypatosError | None]:
         try:
-            return await self._perform(step, remember), None
+            return await self._perform(step, remember, flow), None
         except TfsoHypatosError as error:
             return None, error
 
-    async def _perform(self, step: Step, remember: Callable[[int], None]) -> Response | None:
+    async def _perform(self, step: Step, remember: Callable[[int], None], flow: int) -> Response | None:
         if isinstance(step, Remember):
             remember(step.order_id)
             return None
         if isinstance(step, Pause):
             self._log_pause(step)
-            await asyncio.sleep(step.seconds)
+            await self._sleep(step.seconds)
             return None
-        return cast("Response", await self._repeat(self._authorized, step))
+        return cast("Response", await self._repeat(self._authorized, step, flow))
 
-    async def _authorized(self, request: Request) -> Response:
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+            raise Stopped("stopped while waiting; nothing more was sent")
+
+    async def _authorized(self, request: Request, flow: int) -> Response:
         if self.service.is_token_request(request):
             return await self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
-            token = await self.token()
+            token = await self._queue(request, flow)
             try:
                 return await self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
-            await asyncio.sleep(pause)
-        return await self._send(request, await self.token())
+            await self._sleep(pause)
+        return await self._send(request, await self._queue(request, flow))
+
+    async def _queue(self, request: Request, flow: int) -> Token:
+        """Wait until the budget lets the request through, and return the token to send it with."""
+        # First, because what is let through should be sent at once, and a token takes time.
+        await self.token()
+        with closing(self._admission(request, flow)) as waits:
+            for wait in waits:
+                await self._sleep(wait)
+        return await self.token()
 
     async def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""
@@ -115,6 +137,8 @@ class AsyncTransport(Transport):
         """Fetch a new token."""
         try:
             return self._keep(await self.drive(tokens.fetch(self.service.credentials)))
+        except Stopped:
+            raise
         except TfsoHypatosError as error:
             raise self._token_unavailable(error) from error
 

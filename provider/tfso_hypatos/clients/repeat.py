@@ -32,8 +32,8 @@ class Patience:
     """How long a single request is repeated.
 
     :param attempts: sends at most, the first included.
-    :param budget: seconds from the first send to the last; a server that asks for a longer wait is not waited for
-        here, the error carries the wait to the task's retry.
+    :param budget: seconds from the first send to the last; if the server asks for a longer wait, or the connection's
+        requests are used up for longer, the error carries the wait to the task's retry.
     :param longest_wait: seconds between two sends at most, unless the server asks for more.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Respon
 from tfso_hypatos.clients.repeat import retrying
 from tfso_hypatos.clients.socket_errors import requests_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
-from tfso_hypatos.clients.transport import PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
+from tfso_hypatos.clients.transport import FLOWS, PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
 from tfso_hypatos.exceptions import AuthenticationFailed, ConfigurationError, Stopped, TfsoHypatosError
 
 T = TypeVar("T")
@@ -48,23 +49,26 @@ class SyncTransport(Transport):
         :param flow: the flow.
         :param remember: given the id of an order that a retry should know of.
         """
+        number = next(FLOWS)
         try:
             step = next(flow)
             while True:
-                answer, error = self._attempt(step, remember)
+                answer, error = self._attempt(step, remember, number)
                 step = flow.send(answer) if error is None else flow.throw(error)
         except StopIteration as end:
             return cast("T", end.value)
         finally:
             flow.close()
 
-    def _attempt(self, step: Step, remember: Callable[[int], None]) -> tuple[Response | None, TfsoHypatosError | None]:
+    def _attempt(
+        self, step: Step, remember: Callable[[int], None], flow: int
+    ) -> tuple[Response | None, TfsoHypatosError | None]:
         try:
-            return self._perform(step, remember), None
+            return self._perform(step, remember, flow), None
         except TfsoHypatosError as error:
             return None, error
 
-    def _perform(self, step: Step, remember: Callable[[int], None]) -> Response | None:
+    def _perform(self, step: Step, remember: Callable[[int], None], flow: int) -> Response | None:
         if isinstance(step, Remember):
             remember(step.order_id)
             return None
@@ -72,23 +76,32 @@ class SyncTransport(Transport):
             self._log_pause(step)
             self._sleep(step.seconds)
             return None
-        return self._repeat(self._authorized, step)
+        return self._repeat(self._authorized, step, flow)
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise Stopped("stopped while waiting; nothing more was sent")
 
-    def _authorized(self, request: Request) -> Response:
+    def _authorized(self, request: Request, flow: int) -> Response:
         if self.service.is_token_request(request):
             return self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
-            token = self.token()
+            token = self._queue(request, flow)
             try:
                 return self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             self._sleep(pause)
-        return self._send(request, self.token())
+        return self._send(request, self._queue(request, flow))
+
+    def _queue(self, request: Request, flow: int) -> Token:
+        """Wait until the budget lets the request through, and return the token to send it with."""
+        # First, because what is let through should be sent at once, and a token takes time.
+        self.token()
+        with closing(self._admission(request, flow)) as waits:
+            for wait in waits:
+                self._sleep(wait)
+        return self.token()
 
     def token(self) -> Token:
         """Return a token that need not be renewed yet, fetching one if necessary."""

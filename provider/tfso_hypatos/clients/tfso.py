@@ -31,6 +31,11 @@ class Sight(NamedTuple):
     answered_at: float
     server_time: datetime.datetime | None
 
+    @property
+    def as_of(self) -> datetime.datetime | None:
+        """The server's clock when the order was asked for, at the latest; None if it did not say."""
+        return _as_of(self.server_time, self.answered_at - self.seen_at)
+
 
 def create_sales_order(order: SalesOrderCreate, not_after: float | None = None) -> Flow[SalesOrder]:
     """Create an order without lines; never repeated after an unclear answer.
@@ -195,6 +200,16 @@ def read_each(model: type[Any], value: Any, doing: str) -> list[Any]:
     if not isinstance(value, list):
         raise UnexpectedResponse(f"24SevenOffice answered no list to the request to {doing}")
     return [read(model, item, doing) for item in value]
+
+
+def as_of(response: Response) -> datetime.datetime | None:
+    """Return the server's clock when an answer was asked for, at the latest, or None if it did not say."""
+    return _as_of(server_time(response.headers), response.answered_at - response.sent_at)
+
+
+def _as_of(said: datetime.datetime | None, took: float) -> datetime.datetime | None:
+    # The server looks at its clock when it writes the answer; what the answer shows may be as old as the question.
+    return None if said is None else said - datetime.timedelta(seconds=max(0.0, took))
 
 
 def server_time(headers: Mapping[str, str]) -> datetime.datetime | None:

@@ -6,14 +6,14 @@ Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (``GET /salesorders
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from requests.utils import parse_header_links
 
 from tfso_hypatos.clients.messages import Flow, Request, Response, ask
-from tfso_hypatos.clients.tfso import Sight, read_each, server_time
+from tfso_hypatos.clients.tfso import Sight, as_of, read_each, server_time
 from tfso_hypatos.exceptions import BadRequest, UnexpectedResponse
 from tfso_hypatos.models.tfso_read import SalesOrder
 
@@ -65,10 +65,16 @@ class SalesOrderFilter:
 
 
 class Page(NamedTuple):
-    """One page of orders, and the link to the next one."""
+    """One page of orders.
+
+    :param orders: the orders.
+    :param next_link: the link to the next page, or None after the last one.
+    :param as_of: the server's clock when the page was asked for, at the latest; None if it did not say.
+    """
 
     orders: tuple[Sight, ...]
     next_link: str | None
+    as_of: datetime.datetime | None
 
 
 def _camel(name: str) -> str:
@@ -112,10 +118,10 @@ def _first_page(filters: SalesOrderFilter, limit: int, doing: str) -> Flow[Page]
 
 
 def _page(response: Response, doing: str) -> Page:
-    as_of = server_time(response.headers)
+    said = server_time(response.headers)
     orders = read_each(SalesOrder, response.value, doing)
-    sights = tuple(Sight(order, response.sent_at, response.answered_at, as_of) for order in orders)
-    return Page(sights, _next_link(response.headers))
+    sights = tuple(Sight(order, response.sent_at, response.answered_at, said) for order in orders)
+    return Page(sights, _next_link(response.headers), as_of(response))
 
 
 def list_sales_orders(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE) -> Flow[list[SalesOrder]]:
@@ -137,6 +143,29 @@ def see_sales_orders(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE) -> Fl
     :raises BadRequest: if a page is refused again and again.
     """
     found: dict[int, Sight] = {}
+
+    def note(page: Page) -> bool:
+        found.update((sight.order.id, sight) for sight in page.orders)
+        return True
+
+    yield from walk_sales_orders(filters, note, limit=limit)
+    return list(found.values())
+
+
+def walk_sales_orders(
+    filters: SalesOrderFilter, visit: Callable[[Page], bool], *, limit: int = PAGE_SIZE
+) -> Flow[bool]:
+    """Read page after page as long as somebody wants more; return whether the end was reached.
+
+    Pages that were visited come again if the link to the next one was refused.
+
+    :param filters: which orders.
+    :param visit: given every page as it comes; returns whether to go on.
+    :param limit: orders a page.
+    :raises UnexpectedResponse: if the pages lead in a circle.
+    :raises BadRequest: if a page is refused again and again.
+    """
+    found: set[int] = set()
     followed: set[str] = set()
     link: str | None = None
     idle = restarts = 0
@@ -149,12 +178,15 @@ def see_sales_orders(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE) -> Fl
                 raise
             link, restarts = None, restarts + 1
             followed.clear()
+            found.clear()
             continue
         idle = 0 if any(sight.order.id not in found for sight in page.orders) else idle + 1
-        found.update((sight.order.id, sight) for sight in page.orders)
+        found.update(sight.order.id for sight in page.orders)
         link = page.next_link
+        if not visit(page):
+            return False
         if link is None:
-            return list(found.values())
+            return True
         if link in followed or idle > MOST_IDLE_PAGES:
             raise UnexpectedResponse("the pages of 24SevenOffice's list of sales orders lead in a circle")
         followed.add(link)

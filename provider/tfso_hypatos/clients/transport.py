@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import tenacity
 
 from tfso_hypatos.clients import clock
+from tfso_hypatos.clients.budget import BUDGETS, Limits, Wait
 from tfso_hypatos.clients.failures import failure
 from tfso_hypatos.clients.messages import FORM, Pause, Request, Response, decode, encode
 from tfso_hypatos.clients.repeat import Patience
@@ -18,6 +20,7 @@ from tfso_hypatos.clients.token import TOKENS, Credentials, Token, TokenStore
 from tfso_hypatos.exceptions import (
     ConnectionFailed,
     NotSent,
+    RateLimited,
     Stopped,
     TfsoHypatosError,
     TokenUnavailable,
@@ -35,6 +38,12 @@ PAUSES_BEFORE_A_FRESH_TOKEN = (0.0, 0.5)
 Twice, and not at once: where only the newest token counts, another process may just have fetched its own.
 """
 
+WORTH_TELLING = 5.0
+"""Seconds from which on the log says that a request waits for the budget."""
+
+FLOWS = itertools.count()
+"""Numbers the flows of this process, by which they stand in the queue of a budget."""
+
 
 def ignore(_: object) -> None:
     """Do nothing with what one is told."""
@@ -49,6 +58,7 @@ class Service:
     :param credentials: what a token is asked for with.
     :param timeout: seconds for one answer.
     :param patience: how long a single request is repeated.
+    :param limits: how many requests the account may send.
     :param on_secret: told every token, so that logs can mask it.
     """
 
@@ -57,6 +67,7 @@ class Service:
     credentials: Credentials
     timeout: float = 30.0
     patience: Patience = field(default_factory=Patience)
+    limits: Limits = field(default_factory=Limits)
     on_secret: Callable[[str], None] = field(default=ignore, compare=False)
 
     def url(self, request: Request) -> str:
@@ -93,13 +104,45 @@ class Transport:
     def __init__(self, service: Service, store: TokenStore = TOKENS) -> None:
         self.service = service
         self._store = store
+        self._budget = BUDGETS.of(service.base_url, service.credentials, service.limits)
+
+    def _admission(self, request: Request, flow: int) -> Generator[float, None, None]:
+        """Yield the seconds to wait, again and again, until the budget lets the request through.
+
+        :param flow: number of the flow; what began earlier goes first.
+        """
+        self._hold_back(request, stopped=False)
+        since, told = clock.now(), False
+        with self._budget.queueing(flow, patient=request.not_after is None) as place:
+            while (wait := self._budget.ask(place, clock.now())) is not None:
+                sent_at = clock.now() + wait.seconds
+                if request.not_after is not None and sent_at > request.not_after:
+                    raise self._too_late(request)
+                if sent_at - since > self.service.patience.budget and not wait.queued:
+                    raise self._out_of_budget(request, wait)
+                if sent_at - since > WORTH_TELLING and not told:
+                    log.info("Waiting %.1f s to %s: %s", wait.seconds, request.doing, wait.reason)
+                    told = True
+                yield wait.nap
+
+    def _out_of_budget(self, request: Request, wait: Wait) -> RateLimited:
+        """Return the error of a request that would wait too long: as if the server had refused it, but unsent."""
+        return RateLimited(
+            f"The request to {request.doing} was not sent to {self.service.name}: {wait.reason}; it has to wait for "
+            f"another {wait.seconds:.0f} s",
+            status=429,
+            retry_after=wait.seconds,
+        )
 
     def _hold_back(self, request: Request, stopped: bool) -> None:
         """Refuse to send what must no longer be sent."""
         if request.changes and stopped:
             raise Stopped(f"stopped before the request to {request.doing} was sent")
         if request.not_after is not None and clock.now() > request.not_after:
-            raise NotSent(f"the request to {request.doing} was held back: what it rests on has to be read again")
+            raise self._too_late(request)
+
+    def _too_late(self, request: Request) -> NotSent:
+        return NotSent(f"the request to {request.doing} was held back: what it rests on has to be read again")
 
     def _unsent(self, request: Request, error: TfsoHypatosError) -> TfsoHypatosError:
         """Return the error of a request without an answer; one whose time passed while connecting was held back."""
@@ -135,6 +178,9 @@ class Transport:
         for name, value in headers.items():
             # One header in several lines means the same as one line with commas.
             lowered[name.lower()] = f"{lowered[name.lower()]}, {value}" if name.lower() in lowered else value
+        answered_at = clock.now()
+        if not self.service.is_token_request(request):
+            self._budget.learn(status, lowered, sent_at, answered_at)
         succeeded = 200 <= status < 300
         try:
             decoded = decode(body) if body.strip() else None
@@ -146,7 +192,7 @@ class Transport:
                     f"({kind}, {len(body)} bytes) cannot be read as JSON"
                 ) from None
             decoded = None
-        response = Response(status, decoded, lowered, sent_at, clock.now())
+        response = Response(status, decoded, lowered, sent_at, answered_at)
         error = failure(self.service.name, request, response)
         if error is not None:
             raise error

@@ -276,10 +276,13 @@ def _header_drift(intent: Intent, order: SalesOrder, *, decisive_only: bool) -> 
 
 def _result(work: _Work, sight: Sight, plan: LinePlan, lines: Sequence[SalesOrderLine]) -> Created:
     order, by_id = sight.order, {line.id: line for line in lines}
+    edited = tuple(_header_drift(work.intent, order, decisive_only=False))
+    if edited:
+        log.warning("Sales order %s was edited: %s", order.id, ", ".join(edited))
     return Created(
         order=order,
         lines=tuple(by_id[line_id] for line_id in plan.matched if line_id is not None),
         created=order.id == work.created_id,
         holder=work.hold.me if work.hold.is_mine(sight) else None,
-        edited=tuple(_header_drift(work.intent, order, decisive_only=False)),
+        edited=edited,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tfso_hypatos.clients import hypatos
+from tfso_hypatos.clients import hypatos, tfso
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.exceptions import NotFound
 from tfso_hypatos.flows.intent import Marker
@@ -62,6 +62,21 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(name)
         merged[name] = merge(below, member) if isinstance(below, Mapping) and isinstance(member, Mapping) else member
     return merged
+
+
+def patch_over_order(
+    external_id: str, order_id: int, over: Mapping[str, Any]
+) -> Flow[tuple[SalesOrder, EnrichmentPatch]]:
+    """Read an order and return it with its patch.
+
+    :param external_id: key of the record.
+    :param order_id: the order.
+    :param over: a checked patch under the names of the API, merged over that of the order.
+    """
+    order = yield from tfso.get_sales_order(order_id)
+    lines = yield from tfso.list_lines(order_id)
+    patch = merge(patch_from_order(external_id, order, lines), over)
+    return order, validate(EnrichmentPatch, patch, "patch")
 
 
 def patch_from_order(external_id: str, order: SalesOrder, lines: Sequence[SalesOrderLine]) -> dict[str, Any]:

@@ -168,16 +168,17 @@ def fingerprint(order: SalesOrderCreate, lines: Sequence[Line]) -> str:
 
     The status is no part of it: an order that was confirmed meanwhile is still the same order.
     """
-    header = _canonical({name: value for name, value in order.to_wire().items() if name != "status"})
-    return digest(_CONTENT, header, *sorted(_canonical(line.to_wire()) for line in lines))
+    header = canonical({name: value for name, value in order.to_wire().items() if name != "status"})
+    return digest(_CONTENT, header, *sorted(canonical(line.to_wire()) for line in lines))
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """Return a text that is the same for equal values: equal numbers, and objects whatever the order of their names."""
     match value:
         case Mapping():
-            return "{" + ",".join(f"{name}:{_canonical(value[name])}" for name in sorted(value)) + "}"
+            return "{" + ",".join(f"{name}:{canonical(value[name])}" for name in sorted(value)) + "}"
         case list() | tuple():
-            return "[" + ",".join(map(_canonical, value)) + "]"
+            return "[" + ",".join(map(canonical, value)) + "]"
         case bool() | None:
             return str(value)
         case int() | Decimal():

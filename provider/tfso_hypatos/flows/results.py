@@ -8,6 +8,7 @@ from typing import Any
 from tfso_hypatos.flows.billing import Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
+from tfso_hypatos.flows.invoice import Invoiced
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 
@@ -46,6 +47,11 @@ def invoice_result(order: SalesOrder) -> dict[str, Any]:
         "remittance_reference": invoice.remittance_reference if invoice else None,
         "transaction_id": order.transaction_id,
     }
+
+
+def invoiced_result(invoiced: Invoiced) -> dict[str, Any]:
+    """Return what the invoice step hands on."""
+    return {**invoice_result(invoiced.order), "invoiced": invoiced.invoiced}
 
 
 def _amount(value: Decimal | None) -> str | None:

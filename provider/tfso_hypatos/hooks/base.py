@@ -218,7 +218,9 @@ class ApiHook(HttpHook):
     def patience(self, settings: Settings) -> tuple[float, Patience]:
         """Return the seconds for one answer, and how long a request is repeated."""
         timeout = settings.number("timeout", 30.0)
-        return (min(timeout, TEST_TIMEOUT), Patience(attempts=1)) if self._hurried else (timeout, Patience())
+        if self._hurried:
+            return min(timeout, TEST_TIMEOUT), Patience(attempts=1, budget=TEST_TIMEOUT)
+        return timeout, Patience()
 
     def _masked(self, service: Service) -> Service:
         # A header carries the secret in a form that the masker would not know.

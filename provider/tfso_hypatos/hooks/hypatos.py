@@ -65,7 +65,8 @@ class HypatosHook(ApiHook):
             client_secret=settings.client_secret,
             basic=True,
         )
-        return Service(self.service_name, settings.url, credentials, timeout, patience, on_secret=mask_secret)
+        limits = settings.limits()
+        return Service(self.service_name, settings.url, credentials, timeout, patience, limits, mask_secret)
 
     def test_flow(self) -> Flow[str]:
         """Return the flow that tests the connection: a token is enough, for an account may have nothing to read."""

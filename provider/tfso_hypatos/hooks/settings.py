@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
+from tfso_hypatos.clients.budget import Limits
 from tfso_hypatos.exceptions import ConfigurationError
 
 _PLACE = re.compile(r"{(\w+)}")
 """A field of a URL template; nothing of str.format beyond it, for the text comes from a form."""
+
+FEWEST_PER_SECOND = 0.1
+"""Requests a second with which a look that follows changes sent ahead of their time need not wait for a minute."""
+
+FEWEST_PER_HOUR = 10
+"""Requests that create an order of one line and invoice it."""
 
 
 class AirflowConnection(Protocol):
@@ -91,15 +98,32 @@ class Settings:
 
     def number(self, name: str, default: float) -> float:
         """Return an extra field as a number of seconds above zero."""
+        number = self._above_zero(name, "seconds")
+        return default if number is None else number
+
+    def limits(self) -> Limits:
+        """Return how many requests the connection allows."""
+        return Limits(
+            self._requests("requests_per_second", FEWEST_PER_SECOND),
+            self._requests("requests_per_hour", FEWEST_PER_HOUR),
+        )
+
+    def _requests(self, name: str, fewest: float) -> float | None:
+        number = self._above_zero(name, "requests")
+        if number is not None and number < fewest:
+            raise self.wrong(name, f"must be {fewest:g} at least, or no order would be finished")
+        return number
+
+    def _above_zero(self, name: str, unit: str) -> float | None:
         value = self.extra.get(name)
         if value is None or value == "":
-            return default
+            return None
         try:
             number = float(value)
         except (TypeError, ValueError):
             number = -1.0
         if isinstance(value, bool) or not 0 < number < float("inf"):
-            raise self.wrong(name, "must be a number of seconds above zero")
+            raise self.wrong(name, f"must be a number of {unit} above zero")
         return number
 
     def flag(self, name: str, *, default: bool) -> bool:

@@ -87,7 +87,8 @@ class TfsoHook(ApiHook):
             organization=settings.required_text("organization_id"),
             audience=settings.text("audience") or DEFAULT_AUDIENCE,
         )
-        return Service(self.service_name, settings.url, credentials, timeout, patience, on_secret=mask_secret)
+        limits = settings.limits()
+        return Service(self.service_name, settings.url, credentials, timeout, patience, limits, mask_secret)
 
     def test_flow(self) -> Flow[str]:
         """Return the flow that tests the connection: it needs no scope that the operators do not need."""

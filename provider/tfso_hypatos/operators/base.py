@@ -22,7 +22,7 @@ HookT = TypeVar("HookT", bound="ApiHook")
 class ApiOperator(BaseOperator):
     """Permanent errors end the task, and a kill stops it before its next change."""
 
-    _hook: ApiHook | None = None
+    _hooks: tuple[ApiHook, ...] = ()
     _killed = False
 
     def __init__(self, **kwargs: Any) -> None:
@@ -31,12 +31,12 @@ class ApiOperator(BaseOperator):
     def on_kill(self) -> None:
         """Send no further change."""
         self._killed = True
-        if self._hook is not None:
-            self._hook.stop()
+        for hook in self._hooks:
+            hook.stop()
 
     def _stoppable(self, hook: HookT) -> HookT:
         """Return a hook that a kill stops, even one that came before there was a hook."""
-        self._hook = hook
+        self._hooks = (*self._hooks, hook)
         if self._killed:
             hook.stop()
         return hook

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.links.addresses import push_document_address, push_order_addresses
@@ -16,7 +16,9 @@ from tfso_hypatos.operators.retry import ending_at_once
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from tfso_hypatos.flows.enrich import OnMissing
     from tfso_hypatos.hooks.hypatos import HypatosHook
+    from tfso_hypatos.models.hypatos import EnrichmentPatch
 
 
 class EnrichSalesOrderOperator(ApiOperator):
@@ -77,50 +79,82 @@ class EnrichSalesOrderOperator(ApiOperator):
             return self._enrich(context, hook)
 
     def _enrich(self, context: Context, hook: HypatosHook) -> dict[str, Any]:
-        from tfso_hypatos.flows.enrich import ON_MISSING, enrich
+        from tfso_hypatos.flows.enrich import enrich
         from tfso_hypatos.models.base import validate
         from tfso_hypatos.models.hypatos import EnrichmentPatch
 
-        if not given(self.external_id) or str(self.external_id) == "None":
-            raise InvalidInput(
-                [Problem("external_id", "must not be empty, nor what a template makes of a missing value")]
-            )
-        external_id = str(self.external_id)
-        on_missing = next((choice for choice in ON_MISSING if choice == self.on_missing), None)
-        if on_missing is None:
-            raise InvalidInput([Problem("on_missing", f"one of {', '.join(ON_MISSING)}")])
-        patch = validate(EnrichmentPatch, self._patch(context, external_id), "patch")
-        outcome = hook.drive(enrich(external_id, patch, on_missing, hook.insert_headers(hook.settings)))
-        push_document_address(context, hook.settings, external_id, patch.document_id)
-        self.log.info("Hypatos sales order %r: %s", external_id, outcome)
-        return {"external_id": external_id, "outcome": outcome}
+        wanted = enrichment_of(self.external_id, self.patch, self.sales_order_id)
+        on_missing = on_missing_of(self.on_missing)
+        if wanted.order_id is None:
+            patch = validate(EnrichmentPatch, wanted.over, "patch")
+        else:
+            patch = self._patch_over_order(context, wanted, wanted.order_id)
+        outcome = hook.drive(enrich(wanted.external_id, patch, on_missing, hook.insert_headers(hook.settings)))
+        push_document_address(context, hook.settings, wanted.external_id, patch.document_id)
+        self.log.info("Hypatos sales order %r: %s", wanted.external_id, outcome)
+        return {"external_id": wanted.external_id, "outcome": outcome}
 
-    def _patch(self, context: Context, external_id: str) -> dict[str, Any]:
-        from tfso_hypatos.flows.enrich import merge
-        from tfso_hypatos.models.base import validate
-        from tfso_hypatos.models.hypatos import EnrichmentPatch
-
-        own = structured(self.patch, "patch") if given(self.patch) else {}
-        if not isinstance(own, Mapping):
-            raise InvalidInput([Problem("patch", f"an object with named fields is needed, not {type(own).__name__}")])
-        own = dict(own)
-        named = [own.pop(name) for name in ("externalId", "external_id") if name in own]
-        if any(str(name) != external_id for name in named):
-            raise InvalidInput([Problem("patch.externalId", "must be the same as external_id, or left out")])
-        if not given(self.sales_order_id) and not own:
-            raise InvalidInput([Problem("patch", "is required when sales_order_id is not given")])
-        # Checked by itself first, so that it is merged under the names of the API, and nothing is read for a wrong one.
-        checked = validate(EnrichmentPatch, {**own, "externalId": external_id}, "patch").to_wire()
-        return merge(self._patch_from_order(context, external_id), checked) if given(self.sales_order_id) else checked
-
-    def _patch_from_order(self, context: Context, external_id: str) -> dict[str, Any]:
-        from tfso_hypatos.flows.enrich import patch_from_order
+    def _patch_over_order(self, context: Context, wanted: Enrichment, order_id: int) -> EnrichmentPatch:
+        from tfso_hypatos.flows.enrich import patch_over_order
         from tfso_hypatos.hooks.tfso import TfsoHook
 
-        order_id, _ = sales_order_reference(self.sales_order_id)
         with TfsoHook(self.tfso_conn_id) as hook:
-            order = hook.get_sales_order(order_id)
+            order, patch = hook.drive(patch_over_order(wanted.external_id, order_id, wanted.over))
             push_order_addresses(
                 context, hook.settings, {"sales_order_id": order_id, "invoice_number": order.invoice_number}
             )
-            return patch_from_order(external_id, order, hook.list_lines(order_id))
+            return patch
+
+
+class Enrichment(NamedTuple):
+    """What is to be written into Hypatos.
+
+    :param external_id: key of the record.
+    :param over: the caller's patch, checked, under the names of the API.
+    :param order_id: the order that the patch is built from and merged over, or None.
+    """
+
+    external_id: str
+    over: dict[str, Any]
+    order_id: int | None
+
+
+def enrichment_of(external_id: Any, patch: Any, sales_order_id: Any) -> Enrichment:
+    """Check what is to be written, so that nothing is read or sent for a wrong argument.
+
+    :param external_id: key of the record, as it was given.
+    :param patch: the caller's patch, as it was given.
+    :param sales_order_id: the order that the patch is built from, as it was given.
+    :raises InvalidInput: if one breaks a rule; it is named.
+    """
+    from tfso_hypatos.models.base import validate
+    from tfso_hypatos.models.hypatos import EnrichmentPatch
+
+    if not given(external_id) or str(external_id) == "None":
+        raise InvalidInput([Problem("external_id", "must not be empty, nor what a template makes of a missing value")])
+    external_id = str(external_id)
+    own = structured(patch, "patch") if given(patch) else {}
+    if not isinstance(own, Mapping):
+        raise InvalidInput([Problem("patch", f"an object with named fields is needed, not {type(own).__name__}")])
+    own = dict(own)
+    named = [own.pop(name) for name in ("externalId", "external_id") if name in own]
+    if any(str(name) != external_id for name in named):
+        raise InvalidInput([Problem("patch.externalId", "must be the same as external_id, or left out")])
+    if not given(sales_order_id) and not own:
+        raise InvalidInput([Problem("patch", "is required when sales_order_id is not given")])
+    # Checked by itself, before it is merged over the order's, so that it is merged under the names of the API.
+    over = validate(EnrichmentPatch, {**own, "externalId": external_id}, "patch").to_wire()
+    return Enrichment(external_id, over, sales_order_reference(sales_order_id)[0] if given(sales_order_id) else None)
+
+
+def on_missing_of(value: object) -> OnMissing:
+    """Return what to do if Hypatos has no such record.
+
+    :raises InvalidInput: if it is none of the choices.
+    """
+    from tfso_hypatos.flows.enrich import ON_MISSING
+
+    for choice in ON_MISSING:
+        if choice == value:
+            return choice
+    raise InvalidInput([Problem("on_missing", f"one of {', '.join(ON_MISSING)}")])

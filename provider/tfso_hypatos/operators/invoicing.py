@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
-from tfso_hypatos.operators.arguments import TaskIdentity, given, sales_order_reference, structured
-from tfso_hypatos.operators.base import ApiOperator, holder_of
+from tfso_hypatos.operators.base import holder_of
+from tfso_hypatos.operators.billing import INVOICE_ARGUMENTS, InvoicingOperator, invoice_order
 from tfso_hypatos.operators.retry import ending_at_once
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from tfso_hypatos.flows.billing import InvoiceOrder
-    from tfso_hypatos.flows.intent import Holder
     from tfso_hypatos.hooks.tfso import TfsoHook
-    from tfso_hypatos.models.tfso import InvoiceDetails
-
-T = TypeVar("T")
 
 
-class InvoiceSalesOrderOperator(ApiOperator):
+class InvoiceSalesOrderOperator(InvoicingOperator):
     """Invoice a sales order in 24SevenOffice, at most once.
 
     Reads the order before it changes it, and adopts one that is invoiced already. Returns ``sales_order_id``,
@@ -101,98 +95,15 @@ class InvoiceSalesOrderOperator(ApiOperator):
 
     def _invoice(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
         from tfso_hypatos.flows.invoice import invoice
-        from tfso_hypatos.flows.results import invoice_result
+        from tfso_hypatos.flows.results import invoiced_result
 
-        order_id, earlier = sales_order_reference(self.sales_order_id)
-        task = self._task(hook.organization, order_id, earlier)
-        push_order_addresses(context, hook.settings, {"sales_order_id": order_id})
-        invoiced = hook.drive(
-            invoice(
-                task,
-                hook.timing(self.settle_seconds),
-                hook.organization,
-                holder_of(context, self.task_id),
-                self._created_by(context, earlier),
-            )
-        )
-        result = {**invoice_result(invoiced.order), "invoiced": invoiced.invoiced}
-        verb = "Invoiced sales order" if invoiced.invoiced else "Adopted the invoice of sales order"
-        self.log.info("%s %s: invoice number %s", verb, order_id, result["invoice_number"])
+        arguments = {name: getattr(self, name) for name in INVOICE_ARGUMENTS}
+        task, earlier = invoice_order(hook.organization, arguments)
+        push_order_addresses(context, hook.settings, {"sales_order_id": task.order_id})
+        me = holder_of(context, self.task_id)
+        timing, created_by = hook.timing(self.settle_seconds), self._created_by(context, me, earlier)
+        result = invoiced_result(hook.drive(invoice(task, timing, hook.organization, me, created_by)))
+        verb = "Invoiced sales order" if result["invoiced"] else "Adopted the invoice of sales order"
+        self.log.info("%s %s: invoice number %s", verb, task.order_id, result["invoice_number"])
         push_order_addresses(context, hook.settings, result)
         return result
-
-    def _task(self, organization: str, order_id: int, earlier: Mapping[str, Any]) -> InvoiceOrder:
-        from tfso_hypatos.flows.billing import InvoiceOrder, Payer
-        from tfso_hypatos.flows.intent import key_of
-        from tfso_hypatos.models.base import amount
-
-        order_key = self.order_key if given(self.order_key) else earlier.get("order_key")
-        created_gross = earlier.get("gross_amount")
-        expected = self.expected_gross_amount
-        return InvoiceOrder(
-            order_id=order_id,
-            details=self._details(),
-            key=key_of(organization, str(order_key)) if given(order_key) else None,
-            expected_gross=amount(expected, "expected_gross_amount") if given(expected) else None,
-            created_gross=amount(created_gross, "sales_order_id.gross_amount") if given(created_gross) else None,
-            payer=Payer(*(earlier.get(name) for name in Payer._fields)),
-            expected_line_ids=_list_of(int, earlier, "line_ids"),
-            line_hashes=_list_of(str, earlier, "line_hashes"),
-        )
-
-    def _details(self) -> InvoiceDetails | None:
-        from tfso_hypatos.models.base import validate
-        from tfso_hypatos.models.tfso import InvoiceDetails
-
-        # The operator's own names, so that an error names the argument.
-        fields = {
-            "invoice_date": ("date", self.invoice_date),
-            "due_date": ("dueDate", self.due_date),
-            "payment_terms": ("paymentTerms", self.payment_terms),
-            "distribution_method": ("distributionMethod", self.distribution_method),
-        }
-        members: dict[str, Any] = {}
-        problems: list[Problem] = []
-        for argument, (name, value) in fields.items():
-            if not given(value):
-                continue
-            try:
-                member = structured(value, argument) if argument == "payment_terms" else value
-                validate(InvoiceDetails, {name: member}, "")
-            except InvalidInput as error:
-                problems += [Problem(place.replace(f".{name}", argument, 1), rule) for place, rule in error.problems]
-            else:
-                members[name] = member
-        if problems:
-            raise InvalidInput(problems)
-        return validate(InvoiceDetails, members, "invoice") if members else None
-
-    def _created_by(self, context: Context, earlier: Mapping[str, Any]) -> Holder | None:
-        """Return the holder that the create step left on the order, if this is the only task that can go on under it.
-
-        Anybody else would have to take the order over first: a later try, because the earlier one may be alive; and a
-        second invoice task of the DAG, or another map index, because it would go on under the same holder.
-        """
-        from tfso_hypatos.flows.intent import Holder
-
-        me, dag = TaskIdentity.of(context), self.get_dag()
-        if me is None or me.try_number != 1 or not isinstance(earlier.get("holder"), str) or dag is None:
-            return None
-        holder = Holder.parse(earlier["holder"])
-        mine = holder_of(context, self.task_id)
-        if holder is None or (holder.run, holder.map_index) != (mine.run, mine.map_index):
-            return None
-        return holder if sum(_invoices(task) for task in dag.tasks) == 1 else None
-
-
-def _list_of(kind: type[T], earlier: Mapping[str, Any], name: str) -> Sequence[T] | None:
-    value = earlier.get(name)
-    if value is None or (isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)):
-        return value
-    raise InvalidInput([Problem(f"sales_order_id.{name}", "a list is needed, as the create task returns it")])
-
-
-def _invoices(task: object) -> bool:
-    """Say whether a task of the DAG, mapped or not, is one that invoices."""
-    kind = getattr(task, "operator_class", type(task))
-    return isinstance(kind, type) and issubclass(kind, InvoiceSalesOrderOperator)

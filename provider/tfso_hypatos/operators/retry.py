@@ -46,7 +46,8 @@ class ApiRetryPolicy(RetryPolicy):
             return RetryDecision.fail("the same request would be refused again")
         if exception.retry_after:
             return RetryDecision.retry(
-                timedelta(seconds=min(exception.retry_after, LONGEST_DELAY)), "the server asked for this wait"
+                timedelta(seconds=min(exception.retry_after, LONGEST_DELAY)),
+                "the server, or the budget of requests, asks for this wait",
             )
         return RetryDecision.default()
 

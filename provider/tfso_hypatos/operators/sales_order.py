@@ -18,6 +18,11 @@ from tfso_hypatos.operators.base import ApiOperator, holder_of
 from tfso_hypatos.operators.enrichment import EnrichSalesOrderOperator
 from tfso_hypatos.operators.invoicing import InvoiceSalesOrderOperator
 from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.sales_orders import (
+    CreateSalesOrdersOperator,
+    EnrichSalesOrdersOperator,
+    InvoiceSalesOrdersOperator,
+)
 
 # Hooks, flows and models are imported where they are used: they cost ten times what the operators do, and the DAG
 # processor, which imports this module for every file, needs none of them.
@@ -26,7 +31,14 @@ if TYPE_CHECKING:
 
     from tfso_hypatos.hooks.tfso import TfsoHook
 
-__all__ = ["CreateSalesOrderOperator", "EnrichSalesOrderOperator", "InvoiceSalesOrderOperator"]
+__all__ = [
+    "CreateSalesOrderOperator",
+    "CreateSalesOrdersOperator",
+    "EnrichSalesOrderOperator",
+    "EnrichSalesOrdersOperator",
+    "InvoiceSalesOrderOperator",
+    "InvoiceSalesOrdersOperator",
+]
 
 
 class CreateSalesOrderOperator(ApiOperator):
@@ -119,8 +131,6 @@ class CreateSalesOrderOperator(ApiOperator):
         flow = find_or_create(intent, timing, hook.organization, memory.order_ids(), again=again)
         created = hook.drive(flow, memory.remember)
         result = created_result(order_key, created)
-        if created.edited:
-            self.log.warning("Sales order %s was edited: %s", created.order.id, ", ".join(created.edited))
         verb = "Created" if created.created else "Adopted"
         self.log.info("%s sales order %s of %r: gross %s", verb, created.order.id, order_key, result["gross_amount"])
         push_order_addresses(context, hook.settings, result)

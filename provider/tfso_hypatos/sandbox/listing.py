@@ -47,8 +47,10 @@ class Listing:
         """
         found: list[Order] = []
         youngest = now - datetime.timedelta(seconds=lag)
+        changed_lately = self._changed_lately(now)
         for order in self._in_order(books):
             is_listed = order.listed_from <= now and (not lag or order.created <= youngest)
+            is_listed = is_listed and not changed_lately(order)
             if not is_listed or not all(_TESTS[name](order, value) for name, value in self._filters.items()):
                 continue
             if len(found) == self._limit:
@@ -59,6 +61,12 @@ class Listing:
     def first(self) -> str:
         """Return the query of the first page."""
         return urlencode({**self._filters, "limit": self._limit})
+
+    def _changed_lately(self, now: datetime.datetime) -> Callable[[Order], bool]:
+        """Return the test for orders whose change an index of changes does not know yet."""
+        lag = self._settings.change_lag if "modifiedFrom" in self._filters else 0
+        latest = now - datetime.timedelta(seconds=lag)
+        return lambda order: bool(lag) and order.modified > latest
 
     def _in_order(self, books: Books) -> Iterator[Order]:
         backwards, after = self._settings.newest_first, self._after

@@ -46,12 +46,20 @@ class Settings:
     ignore_filters: Annotated[
         list[str], Meaning("list filters to ignore, as an older server does (referenceNumber)", "names")
     ] = field(default_factory=list)
+    refuse_filters: Annotated[list[str], Meaning("list filters to refuse with 400", "names")] = field(
+        default_factory=list
+    )
     list_lag: Annotated[float, Meaning("seconds until a new order appears in lists", "number")] = 0
+    change_lag: Annotated[
+        float, Meaning("seconds until a changed order appears in lists filtered by modifiedFrom", "number")
+    ] = 0
+    bare_lists: Annotated[bool, Meaning("leave the ledger transaction out of lists", "switch")] = False
 
     transaction_delay: Annotated[float, Meaning("seconds from invoicing to the ledger transaction", "number")] = 0
     transaction_reads: Annotated[
         int, Meaning("reads of an invoiced order that still show no ledger transaction", "number")
     ] = 0
+    silent_posting: Annotated[bool, Meaning("leave modifiedAt as it is when an invoice is posted", "switch")] = False
     reinvoice: Annotated[
         str, Meaning("what invoicing an invoiced order does: unchanged, conflict or invoice_again", "reinvoice")
     ] = "unchanged"

@@ -69,6 +69,7 @@ class Order:
     :param attachments: their metadata.
     :param invoices: every invoice issued for it; more than one is a fault of somebody.
     :param reads: how often it was read since it was invoiced.
+    :param is_posted: whether the ledger transaction of its invoice has been noted.
     """
 
     id: int
@@ -80,6 +81,7 @@ class Order:
     attachments: list[dict[str, Any]] = field(default_factory=list)
     invoices: list[Invoice] = field(default_factory=list)
     reads: int = 0
+    is_posted: bool = False
 
     @property
     def status(self) -> str:
@@ -221,6 +223,7 @@ class Books:
         order.header["status"] = "Invoice"
         order.invoices.append(invoice)
         order.reads = 0
+        order.is_posted = False
         self.invoices.append(invoice)
         return invoice
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -105,6 +106,7 @@ class Tfso:
         in_query, wrong_query = operation.read_query(call.query)
         ignored = self._settings.ignore_filters
         wrong = wrong_path + [each for each in wrong_query if each.path[0] not in ignored]
+        wrong += [Violation((name,), "not supported", "") for name in self._settings.refuse_filters if name in in_query]
         if wrong:
             raise self._refusals.invalid(call, wrong)
         return {**in_query, **in_path}
@@ -148,6 +150,15 @@ class Tfso:
     def _shown(self, order: Order) -> Answer:
         return in_json(200, self._views.order(order, self._clock.now()))
 
+    def _note_posting(self, order: Order, now: datetime.datetime) -> None:
+        """Let the posting of an invoice count as a change of its order, unless it is silent."""
+        if order.is_posted or not order.invoices or not self._views.is_posted(order, order.invoices[-1], now):
+            return
+        order.is_posted = True
+        posted_at = order.invoices[-1].posted_at
+        if not self._settings.silent_posting and posted_at != order.modified:
+            order.modified = posted_at if posted_at > order.modified else now
+
     def _check_customer(self, call: Call, body: _Values) -> None:
         known = self._settings.known_customers
         number = body.get("customer", {}).get("id")
@@ -166,6 +177,8 @@ class Tfso:
         except StaleTokenError as error:
             raise self._refusals.invalid(call, [Violation((TOKEN,), "format", "")]) from error
         now = self._clock.now()
+        for order in self.books_of(call.organization).orders.values():
+            self._note_posting(order, now)
         lag = max(self._settings.list_lag, call.list_lag)
         orders, following = listing.page(self.books_of(call.organization), now, lag)
         address = f"{call.root}/salesorders"
@@ -177,8 +190,11 @@ class Tfso:
 
     def _read(self, call: Call, _operation: Operation, values: _Values, _body: Any) -> Answer:
         _, order = self._order(call, values)
-        shown = self._views.order(order, self._clock.now())
+        now = self._clock.now()
+        self._note_posting(order, now)
+        shown = self._views.order(order, now)
         order.reads += 1
+        self._note_posting(order, now)
         if "application/hal+json" not in call.headers.get("accept", ""):
             return in_json(200, shown)
         whole = {**shown, "_embedded": {"lines": list(order.lines.values())}}

@@ -34,6 +34,8 @@ class Views:
         shown = {"id": order.id, **copy.deepcopy(order.header)}
         shown["customer"] = self._customer(shown["customer"])
         invoice = self._invoice(order, now)
+        if not whole and self._settings.bare_lists:
+            invoice.pop("transaction", None)
         if invoice:
             shown["invoice"] = invoice
         if not whole:

@@ -55,6 +55,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
     operator_extra_links = (SalesOrderLink(), InvoiceLink())
     ui_color = "#f3ead9"
     _hook: TfsoHook | None = None
+    _seen_at: str | None = None
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
 
         order_id, _ = sales_order_reference(self.sales_order_id)
         self.defer(
-            trigger=InvoiceTransactionTrigger(order_id, self.tfso_conn_id, float(self.poke_interval)),
+            trigger=InvoiceTransactionTrigger(order_id, self.tfso_conn_id, float(self.poke_interval), self._seen_at),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
             kwargs={"sales_order_id": order_id},
@@ -121,22 +122,24 @@ class InvoiceTransactionSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once."""
         from tfso_hypatos.flows.results import invoice_result
-        from tfso_hypatos.flows.transaction import look_for_transaction
+        from tfso_hypatos.flows.transaction import look_at_transaction
 
         order_id, earlier = sales_order_reference(self.sales_order_id)
         with self._opened_hook() as hook:
             if not stored_addresses(self):
                 push_order_addresses(context, hook.settings, {**earlier, "sales_order_id": order_id})
             try:
-                order = hook.drive(look_for_transaction(order_id))
+                look = hook.drive(look_at_transaction(order_id))
             except exceptions.TfsoHypatosError as error:
                 if error.permanent:
                     raise
                 self.log.warning("Could not look at sales order %s (%s); looking again later", order_id, error)
                 return False
-            if order is None:
+            if not look.is_posted:
+                # What is posted from now on is for the trigger to find.
+                self._seen_at = look.as_of.isoformat() if look.as_of is not None else None
                 return False
-            result = invoice_result(order)
+            result = invoice_result(look.order)
             push_order_addresses(context, hook.settings, result)
         return PokeReturnValue(is_done=True, xcom_value=result)
 

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
+import datetime
 import logging
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-
-if TYPE_CHECKING:
-    from tfso_hypatos.hooks.tfso import TfsoHook
 
 log = logging.getLogger(__name__)
 
 SHORTEST_INTERVAL = 1.0
 """Seconds between two looks at least, whatever the sensor was given."""
 
-LONGEST_BACK_OFF = 600.0
-"""Seconds between two looks at most, however often they have failed."""
+SEE_LOG = "see the triggerer's log"
 
 
 class InvoiceTransactionTrigger(BaseTrigger):
-    """Looks at a sales order until its invoice transaction is posted, or never will be. It only reads.
+    """Waits until the invoice transaction of a sales order is posted, or never will be. It only reads.
+
+    All that wait on the same connection in a triggerer look together, see :mod:`tfso_hypatos.triggers.shared_wait`.
 
     :param sales_order_id: the order.
     :param tfso_conn_id: connection of type ``tfso``.
     :param poke_interval: seconds between two looks.
+    :param seen_at: ISO date-time: the server's clock when the sensor last found it not posted; None: not known.
     """
 
     def __init__(
-        self, sales_order_id: int, tfso_conn_id: str = "tfso_default", poke_interval: float = 60.0, **_: Any
+        self,
+        sales_order_id: int,
+        tfso_conn_id: str = "tfso_default",
+        poke_interval: float = 60.0,
+        seen_at: str | None = None,
+        **_: Any,
     ) -> None:
         # Further arguments are those of a later version that deferred before it was taken back.
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow left it untyped
         self.sales_order_id = sales_order_id
         self.tfso_conn_id = tfso_conn_id
         self.poke_interval = poke_interval
+        self.seen_at = seen_at
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, ids and numbers only."""
@@ -46,45 +51,37 @@ class InvoiceTransactionTrigger(BaseTrigger):
                 "sales_order_id": self.sales_order_id,
                 "tfso_conn_id": self.tfso_conn_id,
                 "poke_interval": self.poke_interval,
+                "seen_at": self.seen_at,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: posted, with the result of the task; or error, with its kind and text."""
         from tfso_hypatos.exceptions import TfsoHypatosError
-        from tfso_hypatos.hooks.tfso import TfsoHook
+        from tfso_hypatos.flows.results import invoice_result
+        from tfso_hypatos.triggers.shared_wait import WaitFailed, wait_for_transaction
 
+        event: dict[str, Any]
         try:
-            async with TfsoHook(self.tfso_conn_id) as hook:
-                event = {"status": "posted", "result": await self._wait(hook)}
-        except TfsoHypatosError as error:
-            event = {"status": "error", "kind": type(error).__name__, "message": str(error)}
+            interval = max(self.poke_interval, SHORTEST_INTERVAL)
+            answer = await wait_for_transaction(self.tfso_conn_id, self.sales_order_id, interval, _moment(self.seen_at))
+            if isinstance(answer, TfsoHypatosError):
+                event = {"status": "error", "kind": type(answer).__name__, "message": str(answer)}
+            elif isinstance(answer, WaitFailed):
+                event = {"status": "error", "kind": answer.kind, "message": SEE_LOG}
+            else:
+                event = {"status": "posted", "result": invoice_result(answer)}
         except Exception as error:
             # An exception that left this method would be taken for a time-out under soft_fail.
             log.exception("The trigger failed")
-            event = {"status": "error", "kind": type(error).__name__, "message": "see the triggerer's log"}
+            event = {"status": "error", "kind": type(error).__name__, "message": SEE_LOG}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow left it untyped
 
-    async def _wait(self, hook: TfsoHook) -> dict[str, Any]:
-        from tfso_hypatos.exceptions import TfsoHypatosError
-        from tfso_hypatos.flows.results import invoice_result
-        from tfso_hypatos.flows.transaction import look_for_transaction
 
-        failures = 0
-        while True:
-            asked = 0.0
-            try:
-                order = await hook.adrive(look_for_transaction(self.sales_order_id))
-            except TfsoHypatosError as error:
-                if error.permanent:
-                    raise
-                failures += 1
-                asked = error.retry_after or 0.0
-                log.warning("Could not look at sales order %s (%s); looking again later", self.sales_order_id, error)
-            else:
-                failures = 0
-                if order is not None:
-                    return invoice_result(order)
-            interval = max(self.poke_interval, SHORTEST_INTERVAL)
-            longest = max(interval, LONGEST_BACK_OFF)
-            await asyncio.sleep(min(max(interval * 2 ** min(failures, 10), asked), longest))
+def _moment(text: object) -> datetime.datetime | None:
+    """Return a point in time of ISO form; None if it is none, or has no time zone."""
+    try:
+        moment = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None

@@ -1,0 +1,65 @@
+"""Many orders: create them in 24SevenOffice, invoice them, wait until the invoices are posted, tell Hypatos."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from tfso_hypatos.operators.sales_order import (
+    CreateSalesOrdersOperator,
+    EnrichSalesOrdersOperator,
+    InvoiceSalesOrdersOperator,
+)
+from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
+
+ABOUT = """
+Takes the orders of a day to their invoices, all in one run: **create**, **invoice**, **wait** until each invoice is
+posted, **enrich** Hypatos.
+
+Each order has a name of its own (`order_key`), and becomes one sales order with each line once, and one invoice. If
+some orders fail, the others are done; the retry does what is left.
+"""
+
+ORDERS = Param(
+    [
+        {
+            "order_key": "web-10051",
+            "order": {"customer": {"id": 42, "name": "Bjørn Ås Rørleggerservice AS"}},
+            "lines": [{"description": "Rørdeler, kobber 15 mm", "quantity": 3, "price": 99.99, "tax": {"number": 3}}],
+        },
+        {
+            "order_key": "web-10052",
+            "order": {"customer": {"id": 43, "name": "Åse Sørby"}},
+            "lines": [{"description": "Montering på kjøkken", "quantity": 2.5, "price": 890, "tax": {"number": 3}}],
+        },
+    ],
+    type="array",
+    items={"type": "object", "required": ["order_key", "order", "lines"]},
+    title="Orders",
+    description="Each with your own number of it (order_key), the order and its lines, by the field names of the API.",
+)
+
+with DAG(
+    dag_id="orders_to_invoices",
+    schedule=None,
+    catchup=False,
+    params={"orders": ORDERS},
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=2)},
+    tags=["24SevenOffice", "Hypatos"],
+    doc_md=ABOUT,
+):
+    # [START batch]
+    create = CreateSalesOrdersOperator(task_id="create", orders="{{ params.orders | tojson }}")
+    invoice = InvoiceSalesOrdersOperator(
+        task_id="invoice",
+        orders=create.output,
+        payment_terms={"type": "NumberOfDays", "value": 14},
+        distribution_method="emaildistribution",
+    )
+    # [END batch]
+    wait = InvoiceTransactionSensor.partial(
+        task_id="wait", deferrable=True, poke_interval=10, timeout=timedelta(days=1).total_seconds()
+    ).expand(sales_order_id=invoice.output)
+    enrich = EnrichSalesOrdersOperator(task_id="enrich", orders=invoice.output, on_missing="insert")
+    wait >> enrich

@@ -1,0 +1,69 @@
+"""What the operators share that take many orders in one task."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tfso_hypatos.exceptions import ConfigurationError
+from tfso_hypatos.operators.arguments import TaskIdentity, given
+from tfso_hypatos.operators.base import ApiOperator
+from tfso_hypatos.operators.retry import ending_at_once
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from tfso_hypatos.operators.batch_items import Step
+
+
+class BatchOperator(ApiOperator):
+    """Many orders in one task, several at a time, each by the same protocol as a task of its own.
+
+    What one try has finished, the next one does not do again: it is told by the results that were written
+    (``results_path``), or adopts what it finds. What the task remembers of single orders (Airflow 3.3) is not used.
+    """
+
+    template_fields: Sequence[str] = ("orders", "path", "results_path")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json"}
+
+    def __init__(
+        self,
+        *,
+        orders: Sequence[Any] | Mapping[str, Any] | str | XComArg | None,
+        path: str | XComArg | None,
+        results_path: str | XComArg | None,
+        concurrency: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
+
+    def execute(self, context: Context) -> Any:
+        """Check every order, then do what is not done yet."""
+        from tfso_hypatos.operators.batch_items import check, source_of
+        from tfso_hypatos.operators.batch_loop import run_on_a_loop
+        from tfso_hypatos.operators.batch_results import Collected, Written
+        from tfso_hypatos.operators.batch_run import BatchRun
+
+        with ending_at_once():
+            if isinstance(self.concurrency, bool) or not isinstance(self.concurrency, int) or self.concurrency < 1:
+                raise ConfigurationError("concurrency must be a whole number above zero")
+            source = source_of(self.orders, self.path)
+            step = self._step(context)
+            plan = check(source, step.job)
+            if given(self.results_path):
+                identity = TaskIdentity.of(context) or TaskIdentity.anonymous(self.task_id)
+                results: Written | Collected = Written(str(self.results_path), identity)
+            else:
+                results = Collected(plan)
+            run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed)
+            run_on_a_loop(run.run, self.on_kill)
+            return results.outcome(run.counts())
+
+    @abstractmethod
+    def _step(self, context: Context) -> Step:
+        """Return what is done with each order; its hooks stop when the task is killed."""

@@ -1,0 +1,153 @@
+"""What becomes of the results of a batch: collected for the XCom, or written as files of JSON lines."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from airflow.sdk import ObjectStoragePath
+
+from tfso_hypatos.clients.messages import decode, encode
+from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.flows.intent import digest
+from tfso_hypatos.operators.arguments import TaskIdentity
+from tfso_hypatos.operators.batch_items import SUFFIX, Job, Plan, json_lines_in, lines_of
+
+log = logging.getLogger(__name__)
+
+PART_SIZE = 1000
+"""Results in one file at most."""
+
+LOCAL = ("", "file", "local")
+"""Protocols of this machine's files, which are there as soon as they are begun; objects only once they are whole."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far a batch is.
+
+    :param total: orders in it.
+    :param done: orders that this try has done.
+    :param failed: orders that failed.
+    :param skipped: orders that an earlier try had done, or that repeat another one in everything.
+    """
+
+    total: int
+    done: int
+    failed: int
+    skipped: int
+
+    @property
+    def open(self) -> int:
+        """Orders that were not tried, or not yet."""
+        return self.total - self.done - self.failed - self.skipped
+
+
+class Part(NamedTuple):
+    """A file of results."""
+
+    name: str
+    text: str
+
+
+class Collected:
+    """Results in memory, returned in the order of the items.
+
+    :param plan: which items repeat others.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._results: dict[int, dict[str, Any]] = {}
+
+    def has(self, job: Job) -> bool:  # noqa: ARG002 - as those that are written
+        """Say whether an earlier try has done this order: it left nothing."""
+        return False
+
+    def add(self, position: int, job: Job, result: Mapping[str, Any]) -> None:
+        """Keep a result."""
+        self._results[position] = {**job.labels, **result}
+
+    def take(self, least: int) -> Part | None:  # noqa: ARG002 - as those that are written
+        """Return nothing: nothing is written."""
+        return None
+
+    def write(self, part: Part) -> None:
+        """Write nothing."""
+
+    def outcome(self, counts: Counts) -> list[dict[str, Any]]:
+        """Return what the task hands on: every result."""
+        repeats = self._plan.repeats
+        return [self._results[repeats.get(position, position)] for position in range(counts.total)]
+
+
+class Written:
+    """Results in files, one more for every so many results; what earlier tries of the same task wrote counts as done.
+
+    A line is the task's result for one order, with ``input_hash`` beside it.
+
+    :param path: the folder.
+    :param identity: whose results they are.
+    :raises InvalidInput: if the folder holds the results of another task or run.
+    """
+
+    def __init__(self, path: str, identity: TaskIdentity) -> None:
+        self._folder = ObjectStoragePath(path)
+        self._local = self._folder.protocol in LOCAL
+        mine = digest(12, identity.dag_id, identity.run_id, identity.task_id, identity.map_index)
+        # Another process may believe to be this try, too: no two write the same file.
+        self._prefix = f"{mine}-{identity.try_number:03d}-{secrets.token_hex(4)}"
+        self._number = 0
+        self._buffer: list[str] = []
+        self._done: set[str] = set()
+        files = json_lines_in(self._folder) if self._folder.is_dir() else []
+        if any(not file.name.startswith(f"{mine}-") for file in files):
+            rule = "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }})"
+            raise InvalidInput([Problem("results_path", rule)])
+        for file in files:
+            self._read(file)
+        self._empty = not files
+
+    def _read(self, file: ObjectStoragePath) -> None:
+        self._done.update(str(decode(line).get("input_hash")) for line in lines_of(file))
+
+    def has(self, job: Job) -> bool:
+        """Say whether an earlier try has done this very order."""
+        return bool(self._done) and job.input_hash in self._done
+
+    def add(self, position: int, job: Job, result: Mapping[str, Any]) -> None:  # noqa: ARG002 - as those in memory
+        """Keep a result until it is written."""
+        line = encode({**job.labels, **result, "input_hash": job.input_hash})
+        self._buffer.append(f"{line.decode()}\n")
+
+    def take(self, least: int) -> Part | None:
+        """Return the next file to be written, if there are so many results for it.
+
+        :param least: so many; with 0 the end has come.
+        """
+        # Even a batch of nothing leaves a file, so that the next task finds a folder.
+        wanted = len(self._buffer) >= least if least else bool(self._buffer) or self._empty
+        if not wanted:
+            return None
+        part = Part(f"{self._prefix}-{self._number:05d}{SUFFIX}", "".join(self._buffer))
+        self._number += 1
+        self._buffer.clear()
+        self._empty = False
+        return part
+
+    def write(self, part: Part) -> None:
+        """Write one more file, which is there whole or not at all."""
+        if not self._local:
+            (self._folder / part.name).write_text(part.text, encoding="utf-8")
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self._folder / f".{part.name}"
+        unfinished.write_text(part.text, encoding="utf-8")
+        unfinished.rename(self._folder / part.name)
+
+    def outcome(self, counts: Counts) -> dict[str, Any]:
+        """Return what the task hands on: how many there are, and where."""
+        return {**asdict(counts), "results_path": str(self._folder)}

@@ -1,0 +1,205 @@
+"""Works through a batch: several orders at a time, until all are done or nothing more can be."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+
+from tfso_hypatos.clients import clock
+from tfso_hypatos.exceptions import (
+    AuthenticationFailed,
+    BatchFailed,
+    ConfigurationError,
+    Failure,
+    InvalidInput,
+    PermissionDenied,
+    Problem,
+    Stopped,
+    TfsoHypatosError,
+)
+from tfso_hypatos.operators.batch_items import Entry, Job, Plan, Source, Step
+from tfso_hypatos.operators.batch_results import PART_SIZE, Collected, Counts, Written
+
+log = logging.getLogger(__name__)
+
+PROGRESS = 5.0
+"""Seconds from one line of progress in the log to the next."""
+
+MOST_LISTED = 20
+"""Failures that the error of the task names; the log has all of them."""
+
+FIRST_IN_A_ROW = 20
+"""The first so many orders fail, each for a passing reason: the service is down."""
+
+LAST_IN_A_ROW = 50
+"""So many orders fail one after the other, each for a passing reason: the service is down."""
+
+ENDING = (AuthenticationFailed, PermissionDenied, ConfigurationError, Stopped)
+"""Errors that every other order would meet as well."""
+
+
+class BatchRun:
+    """One try at a batch.
+
+    :param step: what is done with each order.
+    :param plan: what is known of all of them.
+    :param source: the items.
+    :param results: where the results go.
+    :param concurrency: orders at a time.
+    :param killed: says whether the task was killed.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        plan: Plan,
+        source: Source,
+        results: Collected | Written,
+        concurrency: int,
+        killed: Callable[[], bool],
+    ) -> None:
+        self._step = step
+        self._plan = plan
+        self._entries: Iterator[Entry] = iter(source)
+        self._results = results
+        self._concurrency = concurrency
+        self._killed = killed
+        self._running: set[str] = set()
+        self._done = self._failed = self._skipped = self._in_a_row = 0
+        self._failures: list[Failure] = []
+        self._kinds: Counter[str] = Counter()
+        self._permanent = True
+        self._retry_after: float | None = None
+        self._down = False
+        self._ending: TfsoHypatosError | None = None
+
+    def counts(self) -> Counts:
+        """Return how far it is."""
+        return Counts(self._plan.total, self._done, self._failed, self._skipped)
+
+    async def run(self) -> None:
+        """Do every order that is not done yet.
+
+        :raises BatchFailed: if orders failed or were not tried.
+        :raises TfsoHypatosError: if an error ended the batch that every order would have met.
+        """
+        async with AsyncExitStack() as stack:
+            for hook in self._step.hooks:
+                await stack.enter_async_context(hook)
+            # Whatever happens, what is done must not be lost for the tasks that follow.
+            stack.callback(self._write_the_rest)
+            await self._work()
+        log.info("%s", self._progress(None))
+        if self._ending is not None:
+            log.error("The batch was ended: %s", self._ending)
+            raise self._ending
+        if self._failed or self.counts().open:
+            raise self._error()
+
+    def _write_the_rest(self) -> None:
+        if part := self._results.take(0):
+            self._results.write(part)
+
+    async def _work(self) -> None:
+        # So many workers that take the next order, and not a task for each order: memory stays flat.
+        workers = [asyncio.create_task(self._worker()) for _ in range(min(self._concurrency, self._plan.total))]
+        report = asyncio.create_task(self._report())
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for task in (*workers, report):
+                task.cancel()
+            await asyncio.gather(*workers, report, return_exceptions=True)
+
+    async def _worker(self) -> None:
+        while not self._down and self._ending is None:
+            entry = next(self._entries, None)
+            if entry is None:
+                return
+            if self._killed():
+                self._ending = Stopped("the task was killed; no further order was begun")
+                return
+            await self._take(entry)
+
+    async def _take(self, entry: Entry) -> None:
+        if entry.position in self._plan.repeats:
+            self._skipped += 1
+            return
+        try:
+            job = entry.job(self._step.job)
+        except InvalidInput as error:
+            self._note(entry.place, error)
+            return
+        if self._results.has(job):
+            self._skipped += 1
+            # A long row of these must not keep those at work from going on.
+            await asyncio.sleep(0)
+            return
+        if job.key in self._running:
+            # It was checked that there is only one; two at once could not tell each other apart.
+            self._note(job.name, InvalidInput([Problem(entry.place, "the file was changed while it was read")]))
+            return
+        self._running.add(job.key)
+        try:
+            await self._do(entry.position, job)
+        finally:
+            self._running.discard(job.key)
+
+    async def _do(self, position: int, job: Job) -> None:
+        try:
+            result = await job.run()
+        except ENDING as error:
+            self._ending = self._ending or error
+        except TfsoHypatosError as error:
+            self._note(job.name, error)
+        else:
+            self._done += 1
+            self._in_a_row = 0
+            self._results.add(position, job, result)
+            if part := self._results.take(PART_SIZE):
+                await asyncio.to_thread(self._results.write, part)
+
+    def _note(self, name: str, error: TfsoHypatosError) -> None:
+        failure = Failure(name, type(error).__name__, str(error))
+        log.error("%s", failure)
+        self._failed += 1
+        self._kinds[failure.kind] += 1
+        if len(self._failures) < MOST_LISTED:
+            self._failures.append(failure)
+        self._permanent = self._permanent and error.permanent
+        if error.retry_after is not None:
+            self._retry_after = max(self._retry_after or 0.0, error.retry_after)
+        self._in_a_row = 0 if error.permanent else self._in_a_row + 1
+        only_failures = self._in_a_row == self._done + self._failed
+        if self._in_a_row >= (FIRST_IN_A_ROW if only_failures else LAST_IN_A_ROW) and not self._down:
+            self._down = True
+            log.error("%d orders in a row failed for passing reasons: no further one is begun", self._in_a_row)
+
+    def _error(self) -> BatchFailed:
+        counts = self.counts()
+        untried = f", {counts.open} were not tried" if counts.open else ""
+        return BatchFailed(
+            f"{counts.failed} of {counts.total} orders failed{untried}; {counts.done + counts.skipped} are done",
+            self._failures,
+            self._kinds,
+            permanent=self._permanent and not counts.open,
+            retry_after=self._retry_after,
+        )
+
+    async def _report(self) -> None:
+        started = clock.now()
+        while True:
+            await asyncio.sleep(PROGRESS)
+            log.info("%s", self._progress(clock.now() - started))
+
+    def _progress(self, seconds: float | None) -> str:
+        counts = self.counts()
+        text = f"{counts.done} of {counts.total} orders done, {counts.failed} failed, {counts.skipped} skipped"
+        rate = (counts.done + counts.failed) / seconds if seconds else 0.0
+        if not rate:
+            return text
+        left = counts.open / rate
+        return f"{text}; {rate:.1f} a second, about {left // 60:.0f} min {left % 60:.0f} s left"

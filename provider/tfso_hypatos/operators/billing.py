@@ -1,0 +1,114 @@
+"""What is to be invoiced and who may go on as the holder: the same for one order and for many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.operators.arguments import TaskIdentity, given, sales_order_reference, structured
+from tfso_hypatos.operators.base import ApiOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from tfso_hypatos.flows.billing import InvoiceOrder
+    from tfso_hypatos.flows.intent import Holder
+    from tfso_hypatos.models.tfso import InvoiceDetails
+
+T = TypeVar("T")
+
+DETAILS: Mapping[str, str] = {
+    "invoice_date": "date",
+    "due_date": "dueDate",
+    "payment_terms": "paymentTerms",
+    "distribution_method": "distributionMethod",
+}
+"""The arguments that say how an order is invoiced, and what the API calls them."""
+
+INVOICE_ARGUMENTS = ("sales_order_id", "order_key", "expected_gross_amount", *DETAILS)
+"""Everything that is said about one order that is to be invoiced."""
+
+
+class InvoicingOperator(ApiOperator):
+    """Base of the operators that invoice: a DAG with two of them has nobody who goes on without taking over."""
+
+    def _created_by(self, context: Context, me: Holder, earlier: Mapping[str, Any]) -> Holder | None:
+        """Return the holder that the create step left on the order, if this is the only task that can go on under it.
+
+        Anybody else would have to take the order over first: a later try, because the earlier one may be alive; and a
+        second invoice task of the DAG, or another map index, because it would go on under the same holder.
+        """
+        from tfso_hypatos.flows.intent import Holder
+
+        identity, dag = TaskIdentity.of(context), self.get_dag()
+        if identity is None or identity.try_number != 1 or not isinstance(earlier.get("holder"), str) or dag is None:
+            return None
+        holder = Holder.parse(earlier["holder"])
+        if holder is None or (holder.run, holder.map_index) != (me.run, me.map_index):
+            return None
+        return holder if sum(_invoices(task) for task in dag.tasks) == 1 else None
+
+
+def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[InvoiceOrder, Mapping[str, Any]]:
+    """Return what is to be invoiced, and the result of the earlier task if one was given.
+
+    :param organization: organization id.
+    :param arguments: those named in :data:`INVOICE_ARGUMENTS`, as they were given.
+    :raises InvalidInput: if one breaks a rule; it is named.
+    """
+    from tfso_hypatos.flows.billing import InvoiceOrder, Payer
+    from tfso_hypatos.flows.intent import key_of
+    from tfso_hypatos.models.base import amount
+
+    order_id, earlier = sales_order_reference(arguments["sales_order_id"])
+    order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
+    created_gross = earlier.get("gross_amount")
+    expected = arguments["expected_gross_amount"]
+    order = InvoiceOrder(
+        order_id=order_id,
+        details=_details(arguments),
+        key=key_of(organization, str(order_key)) if given(order_key) else None,
+        expected_gross=amount(expected, "expected_gross_amount") if given(expected) else None,
+        created_gross=amount(created_gross, "sales_order_id.gross_amount") if given(created_gross) else None,
+        payer=Payer(*(earlier.get(name) for name in Payer._fields)),
+        expected_line_ids=_list_of(int, earlier, "line_ids"),
+        line_hashes=_list_of(str, earlier, "line_hashes"),
+    )
+    return order, earlier
+
+
+def _details(arguments: Mapping[str, Any]) -> InvoiceDetails | None:
+    from tfso_hypatos.models.base import validate
+    from tfso_hypatos.models.tfso import InvoiceDetails
+
+    members: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for argument, name in DETAILS.items():
+        value = arguments[argument]
+        if not given(value):
+            continue
+        try:
+            member = structured(value, argument) if argument == "payment_terms" else value
+            validate(InvoiceDetails, {name: member}, "")
+        except InvalidInput as error:
+            # The operator's own names, so that an error names the argument.
+            problems += [Problem(place.replace(f".{name}", argument, 1), rule) for place, rule in error.problems]
+        else:
+            members[name] = member
+    if problems:
+        raise InvalidInput(problems)
+    return validate(InvoiceDetails, members, "invoice") if members else None
+
+
+def _list_of(kind: type[T], earlier: Mapping[str, Any], name: str) -> Sequence[T] | None:
+    value = earlier.get(name)
+    if value is None or (isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)):
+        return value
+    raise InvalidInput([Problem(f"sales_order_id.{name}", "a list is needed, as the create task returns it")])
+
+
+def _invoices(task: object) -> bool:
+    """Say whether a task of the DAG, mapped or not, is one that invoices."""
+    kind = getattr(task, "operator_class", type(task))
+    return isinstance(kind, type) and issubclass(kind, InvoicingOperator)

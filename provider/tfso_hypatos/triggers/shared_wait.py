@@ -1,0 +1,283 @@
+"""All waits on one connection look together: one poller for each connection and event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import datetime
+import logging
+import os
+from collections import Counter
+from contextlib import suppress
+from typing import NamedTuple, NoReturn, TypeAlias
+from weakref import WeakKeyDictionary
+
+from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos.flows.rounds import Round
+from tfso_hypatos.flows.watch import Outcome, Watch
+from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.triggers.turn import Turn
+
+log = logging.getLogger(__name__)
+
+LONGEST_BACK_OFF = 600.0
+"""Seconds between two rounds at most, however often they have failed."""
+
+NOTABLE = 10
+"""How many times as many waits, or as few, are worth a line in the log."""
+
+SIDE_BY_SIDE = 4
+"""Orders that are read at the same time."""
+
+AT_ONCE = 100
+"""Waits that are woken before the event loop gets a turn."""
+
+
+class WaitFailed(NamedTuple):
+    """The poller met something that nobody thought of; it stands in the triggerer's log.
+
+    :param kind: name of the exception's class.
+    """
+
+    kind: str
+
+
+Answer: TypeAlias = Outcome | WaitFailed
+"""What a wait is woken with. Not raised: one exception in thousands of tasks would gather a traceback of all."""
+
+_Wait: TypeAlias = asyncio.Future[Answer]
+
+
+async def wait_for_transaction(
+    conn_id: str, order_id: int, interval: float, seen_at: datetime.datetime | None = None
+) -> Answer:
+    """Wait until the invoice of an order is posted, or never will be, and return what was found.
+
+    :param conn_id: connection of type ``tfso``.
+    :param order_id: the order.
+    :param interval: seconds between two looks.
+    :param seen_at: the server's clock at a look that found it not posted; None: nobody knows.
+    """
+    poller = _poller(conn_id)
+    wait = poller.join(order_id, interval, seen_at)
+    try:
+        return await wait
+    finally:
+        await poller.leave(wait, order_id, interval)
+
+
+_ENDING: set[asyncio.Task[None]] = set()
+"""Pollers that are closing; the loop itself would not keep them from being thrown away."""
+
+_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+
+
+def _poller(conn_id: str) -> Poller:
+    """Return the poller of a connection in the running loop; a new one if there is none, or only one that is ending."""
+    loop = asyncio.get_running_loop()
+    pollers = _POLLERS.get(loop)
+    if pollers is None:
+        # A poller keeps its loop alive, so what a loop left behind that was closed is thrown away by hand.
+        for closed in [each for each in _POLLERS.keys() if each.is_closed()]:  # noqa: SIM118 - a copy, of a weak mapping
+            _POLLERS.pop(closed, None)
+        pollers = _POLLERS[loop] = {}
+    if conn_id not in pollers:
+        pollers[conn_id] = Poller(conn_id, pollers)
+    return pollers[conn_id]
+
+
+class Poller:
+    """Looks at all the orders that are waited for on one connection, from the first wait to the last.
+
+    Whatever ends it takes it out of the registry before it awaits anything: whoever finds it there may join.
+
+    :param conn_id: connection of type ``tfso``.
+    :param registry: where it stands as long as it can be joined.
+    """
+
+    def __init__(self, conn_id: str, registry: dict[str, Poller]) -> None:
+        self.conn_id = conn_id
+        self._registry = registry
+        self._loop = asyncio.get_running_loop()
+        self._watch = Watch(self._wake)
+        self._waits: dict[int, set[_Wait]] = {}
+        self._intervals: Counter[float] = Counter()
+        self._turn = Turn(self._loop)
+        self._hook: TfsoHook | None = None
+        self._logged = 0
+        # Not in the context of the first trigger: this does not belong into the log of its task.
+        self._task = self._loop.create_task(
+            self._run(), name=f"wait for transactions on {conn_id}", context=contextvars.Context()
+        )
+        self._task.add_done_callback(self._ended)
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two rounds: the shortest that a wait asks for."""
+        return min(self._intervals)
+
+    def join(self, order_id: int, interval: float, seen_at: datetime.datetime | None) -> _Wait:
+        """Return a new wait; it ends with an answer.
+
+        :param order_id: the order.
+        :param interval: seconds between two looks.
+        :param seen_at: the server's clock at a look that found it not posted; None: nobody knows.
+        """
+        wait: _Wait = self._loop.create_future()
+        self._waits.setdefault(order_id, set()).add(wait)
+        self._watch.add(order_id, seen_at, self._loop.time())
+        self._intervals[interval] += 1
+        self._turn.call()
+        return wait
+
+    async def leave(self, wait: _Wait, order_id: int, interval: float) -> None:
+        """End a wait, whether it was answered or not; the last one ends the poller and sees it gone.
+
+        :param wait: the wait.
+        :param order_id: its order.
+        :param interval: its interval.
+        """
+        waits = self._waits.get(order_id, set())
+        waits.discard(wait)
+        if not waits:
+            self._waits.pop(order_id, None)
+            self._watch.drop(order_id)
+        self._intervals[interval] -= 1
+        if not self._intervals[interval]:
+            del self._intervals[interval]
+        if not self._intervals:
+            self._unregister()
+            if not self._task.done():
+                _ENDING.add(self._task)
+                self._task.add_done_callback(_ENDING.discard)
+                self._task.cancel()
+                await asyncio.wait([self._task])
+
+    def _unregister(self) -> None:
+        if self._registry.get(self.conn_id) is self:
+            del self._registry[self.conn_id]
+
+    def _wake(self, order_id: int, answer: Answer) -> None:
+        """Answer all waits for an order; one that was cancelled needs no answer."""
+        for wait in self._waits.pop(order_id, ()):
+            if not wait.done():
+                wait.set_result(answer)
+
+    async def _wake_all(self, answer: Answer) -> None:
+        for number, order_id in enumerate(list(self._waits), 1):
+            self._wake(order_id, answer)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """See to it that nobody waits for a poller that is gone, whatever ended it."""
+        self._unregister()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        for order_id in list(self._waits):
+            self._wake(order_id, WaitFailed(type(error).__name__))
+
+    async def _run(self) -> None:
+        answer: Answer
+        try:
+            await _enter_portal()
+            await self._poll()
+        except TfsoHypatosError as error:
+            answer = error
+        except Exception as error:
+            log.exception("Looking for transactions on %s failed", self.conn_id)
+            answer = WaitFailed(type(error).__name__)
+        finally:
+            self._unregister()
+            if self._hook is not None:
+                await self._hook.aclose()
+        await self._wake_all(answer)
+
+    async def _poll(self) -> NoReturn:
+        failures = 0
+        while True:
+            is_early, has_joined = await self._turn.comes(lambda: self.interval)
+            if self._hook is None or has_joined:
+                await self._open()
+            done = await self._look(early=is_early)
+            if done.fatal is not None and await self._open():
+                done = await self._look(early=False)
+            if done.fatal is not None:
+                raise done.fatal
+            failures = failures + 1 if done.has_failed else 0
+            held = back_off(self.interval, failures, done.trouble) if failures else 0.0
+            self._turn.ends(early=is_early, held=held)
+            self._report(done, held)
+
+    async def _open(self) -> bool:
+        """Take the connection as it stands now, and return whether it is another than before."""
+        hook = TfsoHook(self.conn_id)
+        if self._hook is None:
+            self._hook = hook
+            await hook.asettings()
+            return True
+        try:
+            is_same = await hook.asettings() == await self._hook.asettings()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the waits that are under way can go on
+            log.warning("Connection %s cannot be read again (%s)", self.conn_id, type(error).__name__)
+            return False
+        if is_same:
+            return False
+        log.info("Connection %s was changed; looking for transactions with what it says now", self.conn_id)
+        former, self._hook = self._hook, hook
+        await former.aclose()
+        return True
+
+    async def _look(self, *, early: bool) -> Round:
+        if self._hook is None:
+            raise RuntimeError("looked before the connection was read")
+        hook, watch = self._hook, self._watch
+        wanted = iter(await hook.adrive(watch.survey(self.interval, self._loop.time(), early=early)))
+
+        async def read() -> None:
+            await _enter_portal()
+            for order_id in wanted:
+                await hook.adrive(watch.read(order_id, self._loop.time()))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(SIDE_BY_SIDE):
+                    group.create_task(read())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return watch.finish()
+
+    def _report(self, done: Round, held: float) -> None:
+        count = len(self._watch)
+        log.debug(
+            "%s: %d orders waited for, %d pages listed, %d orders read, %d done",
+            *(self.conn_id, count, done.pages, done.reads, done.found),
+        )
+        if held:
+            log.warning("Could not look for transactions (%s); looking again in %.0f s", done.trouble, held)
+        elif done.unread:
+            text = "Could not look at %d sales orders, %s among them (%s); looking again later"
+            log.warning(text, len(done.unread), done.unread[0], done.trouble)
+        if not self._logged or not self._logged / NOTABLE < max(count, 1) < self._logged * NOTABLE:
+            log.info("Waiting for the transactions of %d sales orders on %s", count, self.conn_id)
+            self._logged = max(count, 1)
+
+
+def back_off(interval: float, failures: int, trouble: TfsoHypatosError | None) -> float:
+    """Return the seconds until a look is tried again.
+
+    :param interval: seconds between two looks.
+    :param failures: how often in a row it has failed.
+    :param trouble: the last failure.
+    """
+    asked = (trouble.retry_after if trouble is not None else None) or 0.0
+    return min(max(interval * 2.0 ** min(failures, 10), asked), max(interval, LONGEST_BACK_OFF))
+
+
+async def _enter_portal() -> None:
+    """Let this task do what Airflow lets a trigger do: it masks secrets by calls that only seem to be synchronous."""
+    if os.environ.get("AIRFLOW_DISABLE_GREENBACK_PORTAL", "").lower() == "true":
+        return
+    with suppress(ImportError):
+        import greenback
+
+        await greenback.ensure_portal()

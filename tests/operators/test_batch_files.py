@@ -1,0 +1,248 @@
+"""Batches that are read from files and leave their results in files."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tfso_hypatos.exceptions import BatchFailed, InvalidInput, Stopped
+from tfso_hypatos.operators import batch_results
+from tfso_hypatos.operators.arguments import TaskIdentity
+from tfso_hypatos.operators.batch_items import FileSource, Job, ListSource, check
+from tfso_hypatos.operators.batch_loop import run_on_a_loop
+from tfso_hypatos.operators.batch_results import Collected, Written
+from tfso_hypatos.operators.batch_run import BatchRun
+from tfso_hypatos.operators.sales_order import (
+    CreateSalesOrdersOperator,
+    EnrichSalesOrdersOperator,
+    InvoiceSalesOrdersOperator,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import Log
+    from tests.operators.conftest import Run
+
+
+def item(number: int, customer: int = 42) -> dict[str, Any]:
+    return {
+        "order_key": f"web-{number}",
+        "order": {"customer": {"id": customer, "name": "K"}},
+        "lines": [{"description": "Kaffe", "quantity": 1, "price": "8.10"}],
+    }
+
+
+def written(path: Path, *items: Any) -> str:
+    path.write_text("".join(f"{each if isinstance(each, str) else json.dumps(each)}\n" for each in items))
+    return path.as_uri()
+
+
+def lines_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+
+
+def creating(path: str, results: Path | None = None, **arguments: Any) -> CreateSalesOrdersOperator:
+    where = None if results is None else results.as_uri()
+    return CreateSalesOrdersOperator(task_id="create", path=path, results_path=where, **arguments)
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_file_becomes_invoices_by_way_of_folders(run: Run, log: Log, tmp_path: Path) -> None:
+    path = written(tmp_path / "orders.jsonl", item(1), "", item(2), item(3))
+    created = run.execute(creating(path, tmp_path / "created"))
+    summary = {"total": 3, "done": 3, "failed": 0, "skipped": 0}
+    assert created == {**summary, "results_path": (tmp_path / "created").as_uri()}
+    invoice = InvoiceSalesOrdersOperator(
+        task_id="invoice", orders=created, results_path=(tmp_path / "invoiced").as_uri()
+    )
+    assert run.execute(invoice).items() >= summary.items()
+    enrich = EnrichSalesOrdersOperator(
+        task_id="enrich", path=str(tmp_path / "invoiced"), results_path=str(tmp_path / "enriched"), on_missing="insert"
+    )
+    assert run.execute(enrich).items() >= summary.items()
+    assert len(log.invoices) == len(log.records) == 3
+    assert {each["order_key"] for each in lines_in(tmp_path / "invoiced")} == {"web-1", "web-2", "web-3"}
+    assert not list(tmp_path.glob("*/.*"))
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_file_without_results_path_returns_every_result(run: Run, log: Log, tmp_path: Path) -> None:
+    results = run.execute(creating(written(tmp_path / "orders.jsonl", item(2), item(1), item(2))))
+    assert [each["order_key"] for each in results] == ["web-2", "web-1", "web-2"]
+    assert len(log.orders) == 2
+
+
+@pytest.mark.usefixtures("connections")
+def test_an_empty_file_leaves_a_folder_for_the_next_task(run: Run, log: Log, tmp_path: Path) -> None:
+    created = run.execute(creating(written(tmp_path / "orders.jsonl"), tmp_path / "created"))
+    assert created["total"] == 0
+    assert run.execute(InvoiceSalesOrdersOperator(task_id="invoice", orders=created)) == []
+    assert log.sandbox.requests() == []
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_retry_does_only_what_is_not_done(
+    run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 2)
+    log.sandbox.configure(known_customers=[42])
+    path = written(tmp_path / "orders.jsonl", *(item(number, 43 if number == 3 else 42) for number in range(1, 7)))
+    operator = creating(path, tmp_path / "created")
+    with pytest.raises(BatchFailed, match="1 of 6 orders failed; 5 are done"):
+        run.execute(operator)
+    assert len(lines_in(tmp_path / "created")) == 5
+    log.sandbox.configure(known_customers=None)
+    before = len(log.changes), len(log.sent("GET"))
+    assert run.execute(operator, try_number=2) == {
+        "total": 6,
+        "done": 1,
+        "failed": 0,
+        "skipped": 5,
+        "results_path": (tmp_path / "created").as_uri(),
+    }
+    assert len(log.changes) - before[0] == 2
+    # List, settle, list again, create, list, line, lines, order: those of one order.
+    assert len(log.sent("GET")) - before[1] < 7
+    assert sorted(each["order_key"] for each in lines_in(tmp_path / "created")) == [f"web-{n}" for n in range(1, 7)]
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_retry_without_results_adopts_what_is_there(run: Run, log: Log, tmp_path: Path) -> None:
+    log.sandbox.configure(known_customers=[42])
+    operator = creating(written(tmp_path / "orders.jsonl", item(1), item(2, 43)))
+    with pytest.raises(BatchFailed):
+        run.execute(operator)
+    log.sandbox.configure(known_customers=None)
+    results = run.execute(operator, try_number=2)
+    assert [each["created"] for each in results] == [False, True]
+    assert len(log.orders) == 2
+
+
+@pytest.mark.usefixtures("connections")
+def test_an_order_with_other_content_is_not_taken_for_done(run: Run, tmp_path: Path) -> None:
+    run.execute(creating(written(tmp_path / "orders.jsonl", item(1)), tmp_path / "created"))
+    changed = item(1)
+    changed["lines"][0]["price"] = 9
+    with pytest.raises(BatchFailed, match="OrderDrift"):
+        run.execute(creating(written(tmp_path / "orders.jsonl", changed), tmp_path / "created"), try_number=2)
+
+
+@pytest.mark.usefixtures("connections")
+def test_the_results_of_another_run_are_not_believed(run: Run, log: Log, tmp_path: Path) -> None:
+    operator = creating(written(tmp_path / "orders.jsonl", item(1)), tmp_path / "created")
+    run.execute(operator)
+    before = len(log.sent())
+    with pytest.raises(InvalidInput, match="holds files of another task or run"):
+        type(run)(run_id="run-2").execute(operator)
+    assert len(log.sent()) == before
+
+
+@pytest.mark.usefixtures("connections")
+def test_what_was_done_before_an_end_is_written(run: Run, log: Log, tmp_path: Path) -> None:
+    operator = creating(
+        written(tmp_path / "orders.jsonl", *map(item, range(1, 9))), tmp_path / "created", concurrency=1
+    )
+    add = Written.add
+
+    def kill_after_three(self: Written, position: int, *rest: Any) -> None:
+        add(self, position, *rest)
+        if position == 2:
+            operator.on_kill()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Written, "add", kill_after_three)
+        with pytest.raises(Stopped):
+            run.execute(operator)
+    assert len(log.orders) == len(lines_in(tmp_path / "created")) == 3
+    again = creating(str(operator.path), tmp_path / "created")
+    summary = run.execute(again, try_number=2)
+    assert (summary["done"], summary["skipped"]) == (5, 3)
+    assert len(log.orders) == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"order_key": "web-1", "order"', "item 1, orders.jsonl line 1: text: is not JSON"),
+        ("web-1", "item 1, orders.jsonl line 1: item: an object with named fields is needed"),
+        ("[]", "an object with named fields is needed"),
+    ],
+)
+@pytest.mark.usefixtures("connections")
+def test_a_line_that_is_no_item_is_named(run: Run, log: Log, tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        run.execute(creating(written(tmp_path / "orders.jsonl", text, item(2))))
+    assert said in str(caught.value)
+    assert log.sandbox.requests() == []
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_file_that_is_not_there_or_no_text_is_told(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="path: there is no file"):
+        run.execute(creating((tmp_path / "none.jsonl").as_uri()))
+    (tmp_path / "orders.jsonl").write_bytes(b'{"order_key": "\xff"}\n')
+    with pytest.raises(InvalidInput, match="is not text in UTF-8"):
+        run.execute(creating((tmp_path / "orders.jsonl").as_uri()))
+
+
+class FakeStep:
+    """Does nothing with an order and returns a result of the usual size."""
+
+    hooks = ()
+
+    def job(self, item: Any) -> Job:
+        async def work() -> dict[str, Any]:
+            return {"order_key": key, "sales_order_id": 7, "line_hashes": [f"{key}-{n}" for n in range(20)]}
+
+        key = item["order_key"]
+        return Job(key, key, json.dumps(item["lines"]), {"order_key": key}, work)
+
+
+def peak_of(tmp_path: Path, count: int) -> int:
+    """Return the most memory that a batch of so many orders needs, in bytes."""
+    path = tmp_path / f"{count}.jsonl"
+    lines = [{"description": "x" * 200, "price": n} for n in range(10)]
+    with path.open("w") as file:
+        for number in range(count):
+            file.write(json.dumps({"order_key": f"web-{number}", "lines": lines}) + "\n")
+    identity = TaskIdentity("d", "r", "t", -1, 1)
+    tracemalloc.start()
+    try:
+        source, step = FileSource(path.as_uri()), FakeStep()
+        plan = check(source, step.job)
+        results = Written((tmp_path / f"results-{count}").as_uri(), identity)
+        run = BatchRun(step, plan, source, results, 16, lambda: False)
+        run_on_a_loop(run.run, lambda: None)
+        assert run.counts().done == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 100)
+    peak_of(tmp_path, 200)
+    few, many = peak_of(tmp_path, 2000), peak_of(tmp_path, 6000)
+    # A line is 2,500 bytes and a result 700; what grows are two short hashes for each order.
+    assert (many - few) / 4000 < 300
+
+
+def test_a_part_is_never_seen_half_written(tmp_path: Path) -> None:
+    results = Written(str(tmp_path), TaskIdentity("d", "r", "t", -1, 1))
+    (tmp_path / ".begun.jsonl").write_text('{"order_')
+    results.write(batch_results.Part("a.jsonl", '{"order_key":"web-1"}\n'))
+    assert [entry.given for entry in FileSource(str(tmp_path))] == ['{"order_key":"web-1"}\n']
+
+
+def test_what_is_collected_is_in_the_order_of_the_items() -> None:
+    step = FakeStep()
+    entries = [item(2), item(1), item(2)]
+    plan = check(ListSource(entries), step.job)
+    collected = Collected(plan)
+    for position in (1, 0):
+        collected.add(position, step.job(entries[position]), {"n": position})
+    counts = batch_results.Counts(3, 2, 0, 1)
+    assert [each["n"] for each in collected.outcome(counts)] == [0, 1, 0]
