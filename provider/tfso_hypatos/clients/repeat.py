@@ -115,6 +115,7 @@ def async_retrying(
                 return await call(*args)
             except TfsoHypatosError as error:
                 state.set_exception((type(error), error, error.__traceback__))
+            decisions.begin()
             # Raises the error if it is not to be repeated.
             seconds = cast("tenacity.DoSleep", decisions.iter(state))
             state.prepare_for_next_attempt()
