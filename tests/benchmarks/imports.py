@@ -14,6 +14,7 @@ from tests.benchmarks.tables import Row, Scale
 from tests.benchmarks.timing import Times, milliseconds
 
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "dags" / "order_to_invoice.py"
 FRESH = Path(__file__).with_name("fresh.py")
 ROUNDS = {Scale.TINY: 1, Scale.QUICK: 5, Scale.FULL: 40}
 IMPORTS, COLD, WARM = "Import of operators and sensors", "DAG file, for the first time", "DAG file, again"
@@ -31,12 +32,15 @@ OTHERS = {
     "HTTP": "import airflow.providers.http.operators.http, airflow.providers.http.sensors.http",
     "dbt Cloud": "import airflow.providers.dbt.cloud.operators.dbt, airflow.providers.dbt.cloud.sensors.dbt",
 }
+FORM = "from airflow.sdk import Param\n" + EXAMPLE.read_text().split("# [START params]")[1].split("# [END params]")[0]
+"""The form of our example DAG, for the peers' DAGs, too: Airflow copies it for every task, and again for every class."""
+
 DAGS = {
     "HTTP": """
 from airflow.sdk import DAG
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.http.sensors.http import HttpSensor
-with DAG("with_http", schedule=None):
+with DAG("with_http", schedule=None, params=FORM):
     create = HttpOperator(task_id="create", endpoint="/orders", data="{{ params.order | tojson }}")
     invoice = HttpOperator(task_id="invoice", method="PATCH", endpoint="/orders/{{ ti.xcom_pull('create') }}")
     wait = HttpSensor(task_id="wait", endpoint="/orders/{{ ti.xcom_pull('create') }}", response_check=bool)
@@ -46,7 +50,7 @@ with DAG("with_http", schedule=None):
 from airflow.sdk import DAG
 from airflow.providers.dbt.cloud.operators.dbt import DbtCloudRunJobOperator
 from airflow.providers.dbt.cloud.sensors.dbt import DbtCloudJobRunSensor
-with DAG("with_dbt", schedule=None):
+with DAG("with_dbt", schedule=None, params=FORM):
     create = DbtCloudRunJobOperator(task_id="create", job_id=1)
     invoice = DbtCloudRunJobOperator(task_id="invoice", job_id=2)
     wait = DbtCloudJobRunSensor(task_id="wait", run_id=invoice.output, deferrable=True)
@@ -103,9 +107,9 @@ def measure(scale: Scale) -> list[Row]:
         statements = {f"import {peer}": OTHERS[peer] for peer in installed}
         for peer in installed:
             path = Path(folder) / f"{peer.replace(' ', '_')}.py"
-            path.write_text(DAGS[peer])
+            path.write_text(FORM + DAGS[peer])
             statements[f"parse {peer}"] = parse(path)
-        ours = {"import": OURS, "parse": parse(ROOT / "dags" / "order_to_invoice.py")}
+        ours = {"import": OURS, "parse": parse(EXAMPLE)}
         times = take_times({**ours, **statements}, ROUNDS[scale])
     rows = []
     for peer in PEERS:

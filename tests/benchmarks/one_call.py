@@ -122,8 +122,8 @@ def rows(times: dict[str, Times], names: tuple[str, ...], peers: tuple[str, str]
 def measure(scale: Scale) -> list[Row]:
     """Measure, and return the lines of the table."""
     size = SIZES[scale]
-    with served(str(STUB)) as (port,):
-        url = f"http://127.0.0.1:{port}"
+    with served(str(STUB)) as server:
+        url = f"http://127.0.0.1:{server.words[0]}"
         ours = {
             "conn_type": "tfso",
             "host": url,

@@ -17,7 +17,7 @@ if __package__ in (None, ""):
     # Run as a script, only its own folder is looked in.
     sys.path[0] = str(Path(__file__).parents[2])
 
-from tests.benchmarks.processes import prepare, tidy_up
+from tests.benchmarks.processes import prepare, quiet, tidy_up
 from tests.benchmarks.tables import Scale, machine, table, write
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name in options.names or NAMES:
             began = time.monotonic()
-            text = table(benchmark(name).measure(Scale.QUICK if options.quick else Scale.FULL))
+            measure = benchmark(name).measure
+            with quiet():
+                text = table(measure(Scale.QUICK if options.quick else Scale.FULL))
             print(f"{name} ({time.monotonic() - began:.0f} s)\n\n{text}\n", flush=True)
             if not options.quick and not options.no_write:
                 write(name, text)
