@@ -23,7 +23,7 @@ from tests.benchmarks.tables import Scale, machine, table, write
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("one_call", "imports", "growth")
+NAMES = ("one_call", "imports", "waits", "growth")
 
 
 def benchmark(name: str) -> ModuleType:
