@@ -1,6 +1,6 @@
 """Runs statements in processes that have imported Airflow's SDK and nothing else, and prints what they took.
 
-python tests/benchmarks/fresh.py ROUNDS STATEMENT ...     prints JSON: for each statement, for each round, the seconds of
+python tests/benchmarks/fresh.py ROUNDS STATEMENT ...     prints JSON: for each statement and round, the seconds of
 processor time that it took for the first time and for the second
 
 The processes are forked: each is as fresh as a new one, and there in a millisecond instead of two seconds.

@@ -33,7 +33,7 @@ OTHERS = {
     "dbt Cloud": "import airflow.providers.dbt.cloud.operators.dbt, airflow.providers.dbt.cloud.sensors.dbt",
 }
 FORM = "from airflow.sdk import Param\n" + EXAMPLE.read_text().split("# [START params]")[1].split("# [END params]")[0]
-"""The form of our example DAG, for the peers' DAGs, too: Airflow copies it for every task, and again for every class."""
+"""The form of our example DAG, for the peers' DAGs, too: Airflow copies it for every class of every task."""
 
 DAGS = {
     "HTTP": """

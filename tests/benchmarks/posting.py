@@ -1,7 +1,8 @@
 """A sandbox with invoiced orders, some of which are posted in the course of a hurried hour.
 
-python tests/benchmarks/posting.py ORDERS     prints the address; then, for every line "SHARE SECONDS" that it is given, spreads
-the posting of that share of the orders over these seconds, and prints when which is posted as JSON; the others stay unposted
+python tests/benchmarks/posting.py ORDERS     prints the address; then, for every line "SHARE SECONDS" that it is given,
+spreads the posting of that share of the orders over these seconds, and prints all ids, and when which is posted, as
+JSON; the others stay unposted
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import datetime
 import json
 import random
 import sys
+from functools import partial
 
 from tfso_hypatos.sandbox.server import Sandbox
 from tfso_hypatos.sandbox.settings import ORGANIZATION
@@ -55,7 +57,7 @@ def main(count: int) -> None:
         sys.stdout.flush()
         for line in sys.stdin:
             share, seconds = map(float, line.split())
-            moments = sandbox._ask(lambda share=share, seconds=seconds: spread(sandbox, orders, share, seconds))
+            moments = sandbox._ask(partial(spread, sandbox, orders, share, seconds))
             sys.stdout.write(json.dumps([[order.id for order in orders], moments]) + "\n")
             sys.stdout.flush()
 

@@ -13,9 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if __package__ in (None, ""):
-    # Run as a script, only its own folder is looked in.
-    sys.path[0] = str(Path(__file__).parents[2])
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.processes import prepare, quiet, tidy_up
 from tests.benchmarks.tables import Scale, machine, table, write
@@ -23,7 +21,7 @@ from tests.benchmarks.tables import Scale, machine, table, write
 if TYPE_CHECKING:
     from types import ModuleType
 
-NAMES = ("one_call", "imports", "waits", "growth")
+NAMES = ("one_call", "imports", "waits", "throughput", "growth")
 
 
 def benchmark(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""A server that answers at once: an order, a token, and nothing more. It is not what is measured.
+"""A server that answers at once: an order, a token, a record, and nothing more. It is not what is measured.
 
 python tests/benchmarks/stub.py     prints its port, and answers until it is ended
 """
@@ -48,7 +48,7 @@ def _answer(value: object) -> bytes:
 
 
 class Answering(asyncio.Protocol):
-    """Gives the same answer to every request for an order, and a token to every POST."""
+    """Gives the same order to every GET, a token to every POST, and to every PATCH the record that it names."""
 
     order = _answer(ORDER)
     token = _answer(TOKEN)
@@ -65,13 +65,19 @@ class Answering(asyncio.Protocol):
         while b"\r\n\r\n" in self._unread:
             head, _, rest = self._unread.partition(b"\r\n\r\n")
             size = 0
-            if head.startswith(b"POST"):
+            if not head.startswith(b"GET"):
                 lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 size = int(lengths[0].partition(b":")[2]) if lengths else 0
             if len(rest) < size:
                 return
             self._unread = rest[size:]
-            self._transport.write(self.token if head.startswith(b"POST") else self.order)
+            self._transport.write(self._answer(head))
+
+    def _answer(self, head: bytes) -> bytes:
+        method, path, _ = head.split(b" ", 2)
+        if method == b"PATCH":
+            return _answer({"externalId": path.rpartition(b"/")[2].decode()})
+        return self.token if method == b"POST" else self.order
 
 
 async def serve() -> None:
