@@ -35,7 +35,7 @@ CONCURRENCY = 16
 BUDGET = 40
 """Requests a second, where there is a budget."""
 
-SIZES = {Scale.TINY: (1, 4, 2), Scale.QUICK: (1, 40, 4), Scale.FULL: (4, 200, 16)}
+SIZES = {Scale.TINY: (1, 4, 1), Scale.QUICK: (1, 40, 4), Scale.FULL: (4, 200, 16)}
 """Rounds; orders of a batch, and of mapped tasks."""
 
 RECORDS = (1_000, 10_000, 100_000)
@@ -154,10 +154,11 @@ def speed(scale: Scale) -> list[Row]:
                 control(url, "POST", "reset")
                 mapped_seconds.append(mapped.run(few) / few)
         control(url, "POST", "reset")
-        mapped_used = processor_seconds(url, few)
+        by_mapped = min(mapped_seconds)
+        # Another two processes that import Airflow: too long for a smoke test.
+        mapped_used = by_mapped if scale == Scale.TINY else processor_seconds(url, few)
     mine, other = min(each[0] for each in ours) / count, min(each[0] for each in theirs) / count
     mine_used, other_used = min(each[1] for each in ours) / count, min(each[1] for each in theirs) / count
-    by_mapped = min(mapped_seconds)
     return [
         _faster(ROWS[0], mine, by_mapped, "mapped tasks", 5),
         _faster(ROWS[1], mine, other, "`httpx`", None),
@@ -178,7 +179,7 @@ def _used(seconds: float, who: str) -> tuple[float, str]:
 
 def at_a_budget(scale: Scale) -> Row:
     """Return how much of its budget a batch uses."""
-    count = {Scale.TINY: 4, Scale.QUICK: 15, Scale.FULL: 120}[scale]
+    count = {Scale.TINY: 1, Scale.QUICK: 15, Scale.FULL: 120}[scale]
     with sandbox() as url:
         limited = connections_to(url)["tfso_default"]
         limited["extra"] = {**limited["extra"], "requests_per_second": BUDGET}

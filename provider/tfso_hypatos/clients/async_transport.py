@@ -119,9 +119,10 @@ class AsyncTransport(Transport):
         """Wait until the budget lets the request through, and return the token to send it with."""
         # First, because what is let through should be sent at once, and a token takes time.
         await self.token()
-        with closing(self._admission(request, flow)) as waits:
-            for wait in waits:
-                await self._sleep(wait)
+        if not self._is_admitted(request):
+            with closing(self._admission(request, flow)) as waits:
+                for wait in waits:
+                    await self._sleep(wait)
         return await self.token()
 
     async def token(self) -> Token:

@@ -144,10 +144,26 @@ class Budget:
             if wait is not None:
                 return wait
             self._remove(place)
-            self._allowance -= 1
-            self._sent.append(now)
-            self._quota.take()
+            self._count(now)
             return None
+
+    def take(self, now: float, *, patient: bool = True) -> bool:
+        """Count a request and return True if it may be sent now and nobody else waits: no queue, as nearly always.
+
+        :param now: :func:`clock.now`.
+        :param patient: whether the request can wait.
+        """
+        with self._guard:
+            now = self._tick(now)
+            if self._queue or self._wait(0, patient, now) is not None:
+                return False
+            self._count(now)
+            return True
+
+    def _count(self, now: float) -> None:
+        self._allowance -= 1
+        self._sent.append(now)
+        self._quota.take()
 
     def _remove(self, place: Place) -> None:
         if self._asked_at.pop(place, None) is not None:

@@ -132,7 +132,7 @@ def encode(value: Any) -> bytes:
 def decode(body: bytes | str) -> Any:
     """Return the value of a JSON text; a number with a fraction or an exponent becomes a Decimal."""
     text = body.decode("utf-8") if isinstance(body, bytes) else body
-    return simplejson.loads(text, use_decimal=True, parse_constant=_refuse_constant)
+    return _DECODER.decode(text)
 
 
 def _iso(value: object) -> str:
@@ -143,3 +143,7 @@ def _iso(value: object) -> str:
 
 def _refuse_constant(name: str) -> Decimal:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: simplejson.loads() would make another one for every text.
+_DECODER = simplejson.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)

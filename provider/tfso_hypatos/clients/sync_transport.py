@@ -98,9 +98,10 @@ class SyncTransport(Transport):
         """Wait until the budget lets the request through, and return the token to send it with."""
         # First, because what is let through should be sent at once, and a token takes time.
         self.token()
-        with closing(self._admission(request, flow)) as waits:
-            for wait in waits:
-                self._sleep(wait)
+        if not self._is_admitted(request):
+            with closing(self._admission(request, flow)) as waits:
+                for wait in waits:
+                    self._sleep(wait)
         return self.token()
 
     def token(self) -> Token:

@@ -106,12 +106,16 @@ class Transport:
         self._store = store
         self._budget = BUDGETS.of(service.base_url, service.credentials, service.limits)
 
+    def _is_admitted(self, request: Request) -> bool:
+        """Say whether the budget lets the request through at once."""
+        self._hold_back(request, stopped=False)
+        return self._budget.take(clock.now(), patient=request.not_after is None)
+
     def _admission(self, request: Request, flow: int) -> Generator[float, None, None]:
         """Yield the seconds to wait, again and again, until the budget lets the request through.
 
         :param flow: number of the flow; what began earlier goes first.
         """
-        self._hold_back(request, stopped=False)
         since, told = clock.now(), False
         with self._budget.queueing(flow, patient=request.not_after is None) as place:
             while (wait := self._budget.ask(place, clock.now())) is not None:
