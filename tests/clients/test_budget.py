@@ -237,7 +237,7 @@ def test_who_leaves_the_queue_holds_up_nobody() -> None:
     play(budget, [Asking(0)] * BURST)
     with budget.queueing(2) as last:
         with budget.queueing(1) as first:
-            assert budget.ask(first, EARLY) == (1.0, "requests_per_second of the connection (1) allows no more", True)
+            assert budget.ask(first, EARLY) == (1.0, "requests_per_second of the connection (1) allows no more", False)
             assert budget.ask(last, EARLY) == (2.0, "requests_per_second of the connection (1) allows no more", True)
         assert budget.ask(last, EARLY + 1) is None
     assert budget._queue == []

@@ -174,7 +174,7 @@ class Budget:
             lacking = before + 1 - self._allowance - (0 if patient else BURST)
             ours = f"requests_per_second of the connection ({rate:g}) allows no more"
             reason = ours if rate == limits.per_second else "the server refused requests that came faster"
-            waits.append(Wait(lacking / rate, reason, queued=True))
+            waits.append(Wait(lacking / rate, reason, queued=before > 0))
         longest = max(waits, default=None)
         return longest if longest is not None and longest.seconds > 0 else None
 
