@@ -112,15 +112,18 @@ class Transport:
         :param flow: number of the flow; what began earlier goes first.
         """
         self._hold_back(request, stopped=False)
-        since, told = clock.now(), False
+        began = first_since = clock.now()
+        told = False
         with self._budget.queueing(flow, patient=request.not_after is None) as place:
             while (wait := self._budget.ask(place, clock.now())) is not None:
                 sent_at = clock.now() + wait.seconds
                 if request.not_after is not None and sent_at > request.not_after:
                     raise self._too_late(request)
-                if sent_at - since > self.service.patience.budget and not wait.queued:
+                if wait.queued:
+                    first_since = clock.now()
+                elif sent_at - first_since > self.service.patience.budget:
                     raise self._out_of_budget(request, wait)
-                if sent_at - since > WORTH_TELLING and not told:
+                if sent_at - began > WORTH_TELLING and not told:
                     log.info("Waiting %.1f s to %s: %s", wait.seconds, request.doing, wait.reason)
                     told = True
                 yield wait.nap
