@@ -42,6 +42,11 @@ kills: $(STAMP) ## Kill real processes at every boundary, and let them race (abo
 triggerer: $(STAMP) ## Kill the triggerer of a real Airflow while it waits for an invoice
 	@$(BIN)/python tests/kills/triggerer.py
 
+.PHONY: bench
+bench: $(STAMP) ## Measure ourselves against others, and write docs/benchmarks.md (about 10 minutes)
+	@$(BIN)/python -m pip install -qq -c constraints.txt --group bench
+	@$(BIN)/python tests/benchmarks/run.py
+
 .PHONY: lint
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check $(CHECKED)

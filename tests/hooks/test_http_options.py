@@ -8,8 +8,10 @@ import aiohttp
 import certifi
 import pytest
 import requests
+from aiohttp.helpers import get_env_proxy_for_url
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
+from yarl import URL
 
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.hooks.hypatos import HypatosHook
@@ -124,6 +126,46 @@ def test_a_proxy_of_the_connection_wins_over_the_environment(
     connections.tfso(host="http://api.example.com/v1", extra=extra)
     with TfsoHook() as hook:
         assert hook.list_sales_orders() == []
+
+
+async def test_on_the_event_loop_a_proxy_of_the_environment_is_looked_up_once_for_each_host(
+    connections: Connections, script: Script, reply: type[Reply], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", script.url)
+    monkeypatch.setenv("no_proxy", "elsewhere.example.com")
+    looked_up: list[str] = []
+
+    def look_up(url: URL) -> tuple[URL, aiohttp.BasicAuth | None]:
+        looked_up.append(str(url.host))
+        return get_env_proxy_for_url(url)
+
+    monkeypatch.setattr("tfso_hypatos.clients.async_transport.get_env_proxy_for_url", look_up)
+    script.gives(lambda _: reply(body=b"[]"))
+    extra = {"token_url": "http://login.example.com/token"}
+    connections.tfso(host="http://api.example.com/v1", extra=extra)
+    async with TfsoHook() as hook:
+        assert [await hook.alist_sales_orders() for _ in range(3)] == [[], [], []]
+    assert sorted(looked_up) == ["api.example.com", "login.example.com"]
+    assert len(script.asked) == 4
+
+
+@pytest.mark.parametrize(("name", "value"), [("no_proxy", "127.0.0.1"), ("trust_env", "")])
+async def test_on_the_event_loop_the_environment_can_be_left_out(
+    connections: Connections,
+    script: Script,
+    reply: type[Reply],
+    monkeypatch: pytest.MonkeyPatch,
+    free_port_url: str,
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv("http_proxy", free_port_url)
+    monkeypatch.setenv(name, value)
+    script.gives(lambda _: reply(body=b"[]"))
+    extra = {"token_url": f"{script.url}/token", "trust_env": name != "trust_env"}
+    connections.tfso(host=f"{script.url}/v1", extra=extra)
+    async with TfsoHook() as hook:
+        assert await hook.alist_sales_orders() == []
 
 
 def test_the_session_keeps_connections_alive(connections: Connections) -> None:

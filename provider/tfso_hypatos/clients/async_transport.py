@@ -7,8 +7,11 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.helpers import get_env_proxy_for_url
+from yarl import URL
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.clients import token as tokens
@@ -29,6 +32,8 @@ class AsyncTransport(Transport):
     :param session: carries TLS options and keep-alive; closed by whoever opened it.
     :param options: what every request is sent with (``proxy``).
     :param store: where tokens are kept.
+    :param trust_env: take a proxy from the environment, looked up once for each host; a session with a ``trust_env``
+        of its own does so for every request, in two threads, which takes longer than the request.
     """
 
     def __init__(
@@ -37,10 +42,14 @@ class AsyncTransport(Transport):
         session: aiohttp.ClientSession,
         options: Mapping[str, Any] | None = None,
         store: TokenStore = TOKENS,
+        *,
+        trust_env: bool = False,
     ) -> None:
         super().__init__(service, store)
         self.session = session
         self._options = dict(options or {})
+        self._trust_env = trust_env
+        self._settings: dict[str, Mapping[str, Any]] = {}
         self._stopped = False
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -86,7 +95,7 @@ class AsyncTransport(Transport):
             self._log_pause(step)
             await self._sleep(step.seconds)
             return None
-        return await self._repeat(self._authorized, step, flow)
+        return cast("Response", await self._repeat(self._authorized, step, flow))
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -135,6 +144,7 @@ class AsyncTransport(Transport):
 
     async def _send(self, request: Request, token: Token | None) -> Response:
         url = self.service.url(request)
+        options = await self._environment(url)
         self._hold_back(request, self._stopped)
         timeout = aiohttp.ClientTimeout(
             total=self.service.timeout,
@@ -164,9 +174,26 @@ class AsyncTransport(Transport):
                 data=self._body(request),
                 timeout=timeout,
                 allow_redirects=False,
-                **self._options,
+                **options,
             ) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unsent(request, aiohttp_error(self.service.name, request, url, error)) from None
         return self._answer(request, answer.status, answer.headers, body, sent_at)
+
+    async def _environment(self, url: str) -> Mapping[str, Any]:
+        if not self._trust_env or "proxy" in self._options:
+            return self._options
+        host = urlsplit(url).netloc
+        if host not in self._settings:
+            self._settings[host] = {**self._options, **await asyncio.to_thread(_proxy_of_environment, url)}
+        return self._settings[host]
+
+
+def _proxy_of_environment(url: str) -> Mapping[str, Any]:
+    try:
+        proxy, auth = get_env_proxy_for_url(URL(url))
+    except (LookupError, ValueError):
+        # None, or a URL that is refused when it is sent to.
+        return {}
+    return {"proxy": proxy, "proxy_auth": auth}

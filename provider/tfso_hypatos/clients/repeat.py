@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import tenacity
 from tenacity.wait import wait_base
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.clients.messages import Request
-from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, RateLimited, ServerError
+from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, RateLimited, ServerError, TfsoHypatosError
 
 
 def may_repeat(request: Request, error: BaseException) -> bool:
@@ -98,13 +99,30 @@ def async_retrying(
     patience: Patience,
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[tenacity.RetryCallState], None],
-) -> tenacity.AsyncRetrying:
-    """Return the executor of repeats for the async transport; await it with a coroutine function and the request."""
-    return tenacity.AsyncRetrying(
-        retry=_should_repeat,
-        wait=_Wait(patience),
-        stop=_stop(patience),
-        sleep=sleep,
-        before_sleep=before_sleep,
-        reraise=True,
-    )
+) -> Callable[..., Awaitable[Any]]:
+    """Return the executor of repeats for the async transport; await it with a coroutine function and the request.
+
+    The decisions are those of the sync transport, asked for only after an error. ``tenacity.AsyncRetrying`` comes to
+    the same ones, but inspects each of our functions anew for every request, which takes longer than all else that
+    is added to a request.
+    """
+    decisions = retrying(patience, _never, before_sleep)
+
+    async def repeat(call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        state = tenacity.RetryCallState(decisions, call, args, {})
+        while True:
+            try:
+                return await call(*args)
+            except TfsoHypatosError as error:
+                state.set_exception((type(error), error, error.__traceback__))
+            decisions.begin()
+            # Raises the error if it is not to be repeated.
+            seconds = cast("tenacity.DoSleep", decisions.iter(state))
+            state.prepare_for_next_attempt()
+            await sleep(seconds)
+
+    return repeat
+
+
+def _never(_: float) -> None:
+    raise AssertionError("only the event loop sleeps")

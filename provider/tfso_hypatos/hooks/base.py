@@ -138,7 +138,9 @@ class ApiHook(HttpHook):
             settings = await self.asettings()
             options = HttpOptions.read(settings)
             service = self._masked(self.service(settings))
-            self._async_transport = AsyncTransport(service, options.session(), options.request_options(settings.url))
+            self._async_transport = AsyncTransport(
+                service, options.session(), options.request_options(settings.url), trust_env=options.trust_env
+            )
             if self._stopped:
                 self._async_transport.stop()
         return self._async_transport

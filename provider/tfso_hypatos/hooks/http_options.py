@@ -51,10 +51,11 @@ class HttpOptions:
         session.trust_env = self.trust_env
 
     def session(self) -> aiohttp.ClientSession:
-        """Return a session of ``aiohttp`` with the options; the caller closes it."""
+        """Return a session of ``aiohttp`` with the TLS options; the caller closes it."""
         # How many flows run at once is up to whoever runs them; one that waits for a connection would be late.
         connector = aiohttp.TCPConnector(ssl=self._ssl(), limit=0)
-        return aiohttp.ClientSession(connector=connector, trust_env=self.trust_env)
+        # Not trust_env: the transport looks into the environment, and less often.
+        return aiohttp.ClientSession(connector=connector)
 
     def request_options(self, url: str) -> dict[str, Any]:
         """Return what every request of ``aiohttp`` to a URL is sent with."""
