@@ -1,8 +1,8 @@
 """Waits: what an hour costs in which one event loop, as that of the triggerer, waits for many invoices.
 
 The hour is hurried: every interval of the wait is divided by a factor, and so are the times that rest on a clock (the
-overlap of lists, the reads an hour). What the machine has to do is not divided, so it has to do it that much faster than
-in earnest, and the lag of the event loop is that of a loop that is as many times as busy.
+overlap of lists, the reads an hour). What the machine has to do is not divided, so it has to do it that much faster
+than in earnest, and the lag of the event loop is that of a loop that is as many times as busy.
 """
 
 from __future__ import annotations
