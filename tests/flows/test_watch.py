@@ -400,6 +400,27 @@ def test_a_read_that_lags_behind_the_list_is_read_again(office: Office) -> None:
     assert set(office.found) == {7}
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_date_from_before_all_time_is_no_obstacle(seen: bool) -> None:
+    office = Office(20)
+    office.bare_lists = True
+    office.tells_time = False
+    office.waits(*range(1, 21), seen=seen)
+    shown = office.show
+
+    def nil(order_id: int, *, bare: bool = False) -> dict[str, Any]:
+        order = shown(order_id, bare=bare)
+        return {**order, "modifiedAt": "0001-01-01T00:00:00"} if bare else order
+
+    office.show = nil  # type: ignore[method-assign]
+    office.round()
+    office.change(7, memo="edited")
+    list(rounds(office, 2))
+    office.post(8)
+    list(rounds(office, 12))
+    assert set(office.found) == {8}
+
+
 def test_a_clock_of_whole_seconds_hides_no_second_change(office: Office) -> None:
     office.bare_lists = True
     office.now = office.now.replace(microsecond=0)
@@ -625,6 +646,26 @@ def test_a_server_that_does_not_tell_the_time_is_listed_by_what_it_shows() -> No
     office.post(4)
     office.round()
     assert set(office.found) == {4}
+
+
+def test_without_the_servers_clock_ours_begins_the_list(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office(10)
+    office.tells_time = False
+    office.waits(*range(1, 11), seen=False)
+    ours = datetime.datetime.now(datetime.UTC)
+    office.round()
+    office.change(3, memo="edited")
+    office.round()
+    (since,) = office.lists
+    assert ours - 2 * OVERLAP - MINUTE <= since <= ours - 2 * OVERLAP + MINUTE
+    assert office.reads.count(3) == 1
+    office.post(4)
+    office.round()
+    assert set(office.found) == {4}
+    list(rounds(office, 15))
+    assert [each.getMessage() for each in caplog.records if "clock" in each.getMessage()] == [
+        "24SevenOffice does not tell the time; this computer's clock is used, which must not be wrong by minutes"
+    ]
 
 
 def test_a_clock_that_was_wrong_once_hides_nothing_for_long(office: Office) -> None:

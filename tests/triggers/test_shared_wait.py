@@ -16,7 +16,7 @@ from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.exceptions import AuthenticationFailed, ConfigurationError, TransactionNeverPosted
-from tfso_hypatos.flows import sweep
+from tfso_hypatos.flows import sweep, watch
 from tfso_hypatos.flows.watch import Watch
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.tfso_read import SalesOrder
@@ -598,12 +598,29 @@ async def test_a_failure_nobody_thought_of_reaches_all(books: Books, monkeypatch
     assert transaction((await answers(await waiting([order_id], 0.01)))[order_id])
 
 
-async def test_a_failure_in_one_read_reaches_all(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> Any:
-        raise KeyError("hemmelig")
+@pytest.mark.usefixtures("stepped")
+@pytest.mark.parametrize("count", [3, 10])
+async def test_a_failure_in_one_read_reaches_only_that_order(
+    books: Books, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    ids = books.make(count)
+    look = watch.look_at_transaction
 
-    monkeypatch.setattr(Watch, "read", broken)
-    assert set((await answers(await waiting(books.make(3), 0.01))).values()) == {WaitFailed("KeyError")}
+    def broken(order_id: int) -> Any:
+        if order_id == ids[1]:
+            raise KeyError("hemmelig")
+        return look(order_id)
+
+    monkeypatch.setattr(watch, "look_at_transaction", broken)
+    waits = await waiting(ids)
+    again = await waiting(ids[1:2])
+    await a_round(log)
+    assert {waits[ids[1]].result(), again[ids[1]].result()} == {WaitFailed("KeyError")}
+    assert [each.exc_info is not None for each in caplog.records if each.levelno == logging.ERROR] == [True]
+    del waits[ids[1]]
+    books.post(ids)
+    await a_round(log)
+    assert all(transaction(answer) for answer in (await answers(waits)).values())
 
 
 @pytest.mark.parametrize("begun", [False, True])

@@ -68,6 +68,7 @@ class Watch:
         self._uncovered: dict[int, datetime.datetime] = {}
         self._watermark: datetime.datetime | None = None
         self._is_trusted = True
+        self._has_warned_of_clock = False
         self._list_failures = 0
         self._sweep = Sweep()
         self._number = 0
@@ -228,6 +229,7 @@ class Watch:
         if order_id not in self._watched or self.round.is_over or not self.round.begins(order_id):
             return
         self._sweep.read(order_id, now)
+        begun = datetime.datetime.now(datetime.UTC)
         try:
             look = yield from look_at_transaction(order_id)
         except OF_THE_CONNECTION as error:
@@ -241,17 +243,25 @@ class Watch:
                 self.round.failed(order_id, error)
         else:
             self.round.succeeded()
-            self._note_read(order_id, look)
+            self._note_read(order_id, look, begun)
 
-    def _note_read(self, order_id: int, look: Look) -> None:
+    def _note_read(self, order_id: int, look: Look, now: datetime.datetime) -> None:
         watched = self._watched.get(order_id)
         if look.is_posted:
             self._deliver(order_id, look.order)
         elif watched is not None:
             self._unseen.pop(order_id, None)
             watched.note(look, self._changed.pop(order_id, None))
-            if look.as_of is not None and self._watermark is None:
-                self._uncovered[order_id] = look.as_of
+            if self._watermark is None:
+                self._uncovered[order_id] = self._ours(now) if look.as_of is None else look.as_of
+
+    def _ours(self, now: datetime.datetime) -> datetime.datetime:
+        """Return when an order was looked at if the server does not say, early enough for two clocks that differ."""
+        if not self._has_warned_of_clock:
+            self._has_warned_of_clock = True
+            text = "does not tell the time; this computer's clock is used, which must not be wrong by minutes"
+            log.warning("24SevenOffice %s", text)
+        return now - OVERLAP
 
     def finish(self) -> Round:
         """End a round, and return how it went."""

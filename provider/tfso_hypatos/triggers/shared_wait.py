@@ -34,7 +34,7 @@ AT_ONCE = 100
 
 
 class WaitFailed(NamedTuple):
-    """The poller met something that nobody thought of; it stands in the triggerer's log.
+    """The poller met something that nobody thought of, of all orders or of one; it stands in the triggerer's log.
 
     :param kind: name of the exception's class.
     """
@@ -236,7 +236,14 @@ class Poller:
         async def read() -> None:
             await _enter_portal()
             for order_id in wanted:
-                await hook.adrive(watch.read(order_id, self._loop.time()))
+                try:
+                    await hook.adrive(watch.read(order_id, self._loop.time()))
+                except TfsoHypatosError:
+                    raise
+                except Exception as error:
+                    log.exception("Looking at sales order %s on %s failed", order_id, self.conn_id)
+                    watch.drop(order_id)
+                    self._wake(order_id, WaitFailed(type(error).__name__))
 
         try:
             async with asyncio.TaskGroup() as group:
