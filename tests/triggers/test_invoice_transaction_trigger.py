@@ -79,10 +79,16 @@ async def for_a_while(each: InvoiceTransactionTrigger, seconds: float) -> list[T
 
 def test_the_trigger_survives_the_way_to_the_triggerer() -> None:
     seen_at = "2026-11-20T12:00:00+00:00"
-    class_path, kwargs = trigger(7, tfso_conn_id="other", seen_at=seen_at).serialize()
+    class_path, kwargs = trigger(7, tfso_conn_id="other", seen_at=seen_at, organization="0815").serialize()
     module, _, name = class_path.rpartition(".")
     assert getattr(import_module(module), name) is InvoiceTransactionTrigger
-    assert kwargs == {"sales_order_id": 7, "tfso_conn_id": "other", "poke_interval": 0.02, "seen_at": seen_at}
+    assert kwargs == {
+        "sales_order_id": 7,
+        "tfso_conn_id": "other",
+        "poke_interval": 0.02,
+        "seen_at": seen_at,
+        "organization": "0815",
+    }
     assert json.loads(json.dumps(kwargs)) == kwargs
     assert deserialize(serialize(kwargs)) == kwargs
     again = InvoiceTransactionTrigger(**kwargs)
@@ -102,14 +108,14 @@ def test_arguments_of_a_later_version_are_accepted() -> None:
 
 def test_arguments_of_an_earlier_version_are_accepted() -> None:
     made = InvoiceTransactionTrigger(sales_order_id=7, tfso_conn_id="other", poke_interval=0.02)
-    assert made.seen_at is None
+    assert (made.seen_at, made.organization) == (None, None)
 
 
 def test_the_constructor_only_assigns() -> None:
     strange = object()
-    made = InvoiceTransactionTrigger(strange, strange, strange, strange)  # type: ignore[arg-type]
-    assigned = (made.sales_order_id, made.tfso_conn_id, made.poke_interval, made.seen_at)
-    assert assigned == (strange, strange, strange, strange)
+    made = InvoiceTransactionTrigger(strange, strange, strange, strange, strange)  # type: ignore[arg-type]
+    assigned = (made.sales_order_id, made.tfso_conn_id, made.poke_interval, made.seen_at, made.organization)
+    assert assigned == (strange,) * 5
 
 
 async def test_a_posted_invoice_is_one_event_with_the_result(order_id: int, log: Log) -> None:

@@ -116,17 +116,17 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_wait, "Turn", Stepped)
 
 
-def poller(conn_id: str = CONNECTION) -> Poller:
-    return shared_wait._POLLERS[asyncio.get_running_loop()][conn_id]
+def poller(conn_id: str = CONNECTION, organization: str | None = None) -> Poller:
+    return shared_wait._POLLERS[asyncio.get_running_loop()][conn_id, organization]
 
 
-def pollers() -> dict[str, Poller]:
+def pollers() -> dict[tuple[str, str | None], Poller]:
     return shared_wait._POLLERS.get(asyncio.get_running_loop(), {})
 
 
-async def step(conn_id: str = CONNECTION, *, early: bool = False) -> float:
+async def step(conn_id: str = CONNECTION, organization: str | None = None, *, early: bool = False) -> float:
     """Let a round take place, and return for how long the next is held off; the last answer ends the poller, too."""
-    each = poller(conn_id)
+    each = poller(conn_id, organization)
     assert isinstance(each._turn, Stepped)
     each._turn.go.put_nowait(early)
     over = asyncio.create_task(each._turn.over.get())
@@ -164,10 +164,7 @@ Wait = asyncio.Task[Answer]
 async def waiting(ids: Iterable[int], interval: float = 60.0, **arguments: Any) -> dict[int, Wait]:
     """Begin to wait for orders."""
     conn_id = arguments.pop("conn_id", CONNECTION)
-    waits = {
-        each: asyncio.create_task(wait_for_transaction(conn_id, each, interval, arguments.get("seen_at")))
-        for each in ids
-    }
+    waits = {each: asyncio.create_task(wait_for_transaction(conn_id, each, interval, **arguments)) for each in ids}
     await asyncio.sleep(0)
     return waits
 
@@ -453,7 +450,7 @@ async def test_two_connections_do_not_mix(books: Books, connections: Connections
     await asyncio.sleep(0)
     assert (done(waits), done(others)) == (ids[:1], ids[1:2])
     await cancel(waits.values())
-    assert set(pollers()) == {"tfso_other"}
+    assert set(pollers()) == {("tfso_other", None)}
     await cancel(others.values())
 
 
@@ -583,6 +580,70 @@ async def test_a_connection_that_was_broken_later_does_not_end_what_works(
     await a_round(log)
     assert done(waits) == ids[:1]
     await cancel(waits.values())
+
+
+def is_elsewhere(answer: Answer) -> bool:
+    return isinstance(answer, ConfigurationError) and "now points to another organization" in str(answer)
+
+
+@pytest.mark.usefixtures("stepped")
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("count", [2, 10])
+async def test_an_order_of_another_organization_answers_no_wait(
+    books: Books, connections: Connections, log: Log, stated: bool, count: int
+) -> None:
+    ids = books.make(count)
+    assert books.make(count, OTHER_ORGANIZATION) == ids
+    ours, theirs = (ORGANIZATION, OTHER_ORGANIZATION) if stated else (None, None)
+    waits = await waiting(ids, seen_at=books.now(), organization=ours)
+    await step(organization=ours)
+    connections.tfso(extra={"organization_id": OTHER_ORGANIZATION})
+    books.post(ids, OTHER_ORGANIZATION)
+    # One of the first organization that comes late, too, and those of the other.
+    late = await waiting(ids[:1], seen_at=books.now(), organization=ours) if stated else {}
+    others = await waiting(ids, seen_at=books.now() - HOUR / 2, organization=theirs)
+    await step(organization=ours)
+    assert all(map(is_elsewhere, (await answers(waits)).values()))
+    await until(lambda: (CONNECTION, theirs) in pollers())
+    await step(organization=theirs)
+    assert all(transaction(answer) for answer in (await answers(others)).values())
+    if stated:
+        await step(organization=ours)
+        assert all(map(is_elsewhere, (await answers(late)).values()))
+    assert pollers() == {}
+
+
+async def test_after_a_restart_another_organization_answers_no_wait(books: Books, connections: Connections) -> None:
+    ids = books.make(2)
+    assert books.make(2, OTHER_ORGANIZATION) == ids
+    books.post(ids, OTHER_ORGANIZATION)
+    connections.tfso(extra={"organization_id": OTHER_ORGANIZATION})
+    trigger = InvoiceTransactionTrigger(ids[0], CONNECTION, 0.01, organization=ORGANIZATION)
+    payload = (await anext(trigger.run())).payload
+    assert (payload["status"], payload["kind"]) == ("error", "ConfigurationError")
+    assert "now points to another organization" in payload["message"]
+    # One of an earlier version does not say whose order it was.
+    trigger = InvoiceTransactionTrigger(ids[0], CONNECTION, 0.01)
+    assert (await anext(trigger.run())).payload["status"] == "posted"
+
+
+@pytest.mark.usefixtures("stepped")
+async def test_another_api_answers_only_new_waits(
+    books: Books, connections: Connections, sandbox: Sandbox, log: Log
+) -> None:
+    ids = books.make(2)
+    waits = await waiting(ids[:1], organization=ORGANIZATION)
+    await step(organization=ORGANIZATION)
+    connections.tfso(host=sandbox.tfso_url.replace("127.0.0.1", "localhost"))
+    new = await waiting(ids[1:], organization=ORGANIZATION)
+    former = poller(organization=ORGANIZATION)
+    await step(organization=ORGANIZATION)
+    assert all(map(is_elsewhere, (await answers(waits)).values()))
+    await until(lambda: pollers().get((CONNECTION, ORGANIZATION)) not in (None, former))
+    assert not done(new)
+    books.post(ids)
+    await step(organization=ORGANIZATION)
+    assert all(transaction(answer) for answer in (await answers(new)).values())
 
 
 async def test_a_failure_nobody_thought_of_reaches_all(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
