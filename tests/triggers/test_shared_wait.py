@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 
 from tfso_hypatos.clients.repeat import Patience
@@ -548,6 +549,76 @@ async def test_a_wrong_connection_reaches_all(connections: Connections) -> None:
     waits = await waiting(range(1, 300))
     assert {type(each) for each in (await answers(waits)).values()} == {ConfigurationError}
     assert pollers() == {}
+
+
+@pytest.fixture
+def quick_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a connection that cannot be read be given up after a part of a second."""
+    monkeypatch.setattr(shared_wait, "OPENING_BACK_OFF", 0.01)
+    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.05)
+
+
+class Lookups:
+    """What Airflow says when a connection is looked up, at first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.failures: list[Exception] = []
+        ask = TfsoHook.aget_connection
+
+        async def look_up(conn_id: str) -> Any:
+            self.count += 1
+            if self.failures:
+                raise self.failures.pop(0)
+            return await ask(conn_id)
+
+        monkeypatch.setattr(TfsoHook, "aget_connection", staticmethod(look_up))
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> Lookups:
+    """Count the look-ups of connections, and let them fail as a test says."""
+    return Lookups(monkeypatch)
+
+
+NOT_FOUND = AirflowNotFoundException("The conn_id `tfso_default` isn't defined")
+
+
+@pytest.mark.usefixtures("quick_opening")
+@pytest.mark.parametrize("failure", [NOT_FOUND, RuntimeError("the API server is restarting")])
+async def test_a_connection_that_cannot_be_read_for_a_moment_is_read_again(
+    books: Books, lookups: Lookups, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.0)
+    lookups.failures = [failure] * 4
+    ids = books.make(2)
+    books.post(ids)
+    waits = await waiting(ids, 0.02)
+    assert all(transaction(answer) for answer in (await answers(waits)).values())
+    assert lookups.count == 5
+
+
+@pytest.mark.usefixtures("quick_opening")
+@pytest.mark.parametrize("failure", [NOT_FOUND, RuntimeError("the API server is gone")])
+async def test_a_connection_that_cannot_be_read_for_long_reaches_all(lookups: Lookups, failure: Exception) -> None:
+    lookups.failures = [failure] * 10_000
+    began = asyncio.get_running_loop().time()
+    found = (await answers(await waiting([7, 8, 9], 0.02))).values()
+    assert asyncio.get_running_loop().time() - began >= 0.05
+    assert lookups.count >= 5
+    if failure is NOT_FOUND:
+        assert {(type(each), "isn't defined" in str(each)) for each in found} == {(ConfigurationError, True)}
+    else:
+        assert set(found) == {WaitFailed("RuntimeError")}
+    assert pollers() == {}
+
+
+async def test_what_is_wrong_in_a_connection_is_said_at_once(connections: Connections, lookups: Lookups) -> None:
+    connections.tfso(extra={"organization_id": None})
+    (answer,) = (await answers(await waiting([7]))).values()
+    assert isinstance(answer, ConfigurationError)
+    assert "organization_id" in str(answer)
+    assert lookups.count == 1
 
 
 @pytest.mark.usefixtures("stepped")

@@ -12,6 +12,8 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn, TypeAlias
 from weakref import WeakKeyDictionary
 
+from airflow.sdk.exceptions import AirflowNotFoundException
+
 from tfso_hypatos.exceptions import ConfigurationError, TfsoHypatosError
 from tfso_hypatos.flows.rounds import Round
 from tfso_hypatos.flows.watch import Outcome, Watch
@@ -23,6 +25,18 @@ log = logging.getLogger(__name__)
 
 LONGEST_BACK_OFF = 600.0
 """Seconds between two rounds at most, however often they have failed."""
+
+OPENING_BACK_OFF = 5.0
+"""Seconds until a connection that could not be read is tried for the second time; then twice as many, and so on."""
+
+LONGEST_OPENING_BACK_OFF = 60.0
+"""Seconds between two such tries at most."""
+
+OPENING_PATIENCE = 300.0
+"""Seconds after which a connection that could not be read is given up."""
+
+FEWEST_OPENINGS = 5
+"""Tries before a connection is given up, however many seconds have passed."""
 
 NOTABLE = 10
 """How many times as many waits, or as few, are worth a line in the log."""
@@ -229,9 +243,22 @@ class Poller:
             self._report(done, held)
 
     async def _open(self) -> None:
-        """Take the connection as it stands."""
-        joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
-        settings = await hook.asettings()
+        """Take the connection as it stands; what may be Airflow's own trouble is waited out for some minutes."""
+        began, tries = self._loop.time(), 0
+        while True:
+            joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
+            try:
+                settings = await hook.asettings()
+                break
+            except Exception as error:
+                tries += 1
+                is_patient = tries < FEWEST_OPENINGS or self._loop.time() - began < OPENING_PATIENCE
+                if not (_may_pass(error) and is_patient):
+                    raise
+                held = min(OPENING_BACK_OFF * 2.0 ** min(tries - 1, 10), LONGEST_OPENING_BACK_OFF)
+                text = "Connection %s cannot be read (%s); trying again in %.0f s"
+                log.warning(text, self.conn_id, type(error.__context__ or error).__name__, held)
+            await asyncio.sleep(held)
         if self.organization not in (None, _target(settings).organization):
             raise _points_elsewhere(self.conn_id)
         self._hook = hook
@@ -299,6 +326,14 @@ class Poller:
         if not self._logged or not self._logged / NOTABLE < max(count, 1) < self._logged * NOTABLE:
             log.info("Waiting for the transactions of %d sales orders on %s", count, self.conn_id)
             self._logged = max(count, 1)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Say whether the failure to read a connection may be Airflow's, and not what stands in the connection.
+
+    Airflow says that there is no such connection, too, when its API server or its secrets backend cannot be reached.
+    """
+    return not isinstance(error, TfsoHypatosError) or isinstance(error.__context__, AirflowNotFoundException)
 
 
 class _Target(NamedTuple):
