@@ -18,13 +18,14 @@ from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.exceptions import AuthenticationFailed, ConfigurationError, TransactionNeverPosted
 from tfso_hypatos.flows import sweep, watch
+from tfso_hypatos.flows.transaction import look_at_transaction
 from tfso_hypatos.flows.watch import Watch
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.tfso_read import SalesOrder
 from tfso_hypatos.triggers import invoice_transaction, shared_wait, turn
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 from tfso_hypatos.triggers.shared_wait import Answer, Poller, WaitFailed, wait_for_transaction
-from tfso_hypatos.triggers.turn import Due, Turn
+from tfso_hypatos.triggers.turn import Turn
 
 if TYPE_CHECKING:
     from tests.conftest import Connections, Log
@@ -103,9 +104,8 @@ class Stepped(Turn):
         self.go: asyncio.Queue[bool] = asyncio.Queue()
         self.over: asyncio.Queue[float] = asyncio.Queue()
 
-    async def comes(self, interval: Callable[[], float]) -> Due:
-        is_early = await self.go.get()
-        return Due(is_early, has_joined=True)
+    async def comes(self, interval: Callable[[], float]) -> bool:
+        return await self.go.get()
 
     def ends(self, *, early: bool, held: float) -> None:
         self.over.put_nowait(held)
@@ -131,7 +131,7 @@ async def step(conn_id: str = CONNECTION, organization: str | None = None, *, ea
     assert isinstance(each._turn, Stepped)
     each._turn.go.put_nowait(early)
     over = asyncio.create_task(each._turn.over.get())
-    await asyncio.wait_for(asyncio.wait([over, each._task], return_when=asyncio.FIRST_COMPLETED), 10)
+    await asyncio.wait_for(asyncio.wait([over, each._task], return_when=asyncio.FIRST_COMPLETED), 60)
     if over.done():
         return over.result()
     await cancel([over])
@@ -140,7 +140,7 @@ async def step(conn_id: str = CONNECTION, organization: str | None = None, *, ea
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until something is so."""
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)
@@ -187,7 +187,7 @@ def transaction(answer: Answer) -> str | None:
 
 
 async def answers(waits: dict[int, Wait]) -> dict[int, Answer]:
-    return dict(zip(waits, await asyncio.wait_for(asyncio.gather(*waits.values()), 10), strict=True))
+    return dict(zip(waits, await asyncio.wait_for(asyncio.gather(*waits.values()), 60), strict=True))
 
 
 @pytest.mark.usefixtures("stepped")
@@ -238,7 +238,8 @@ async def test_what_is_posted_between_the_look_and_the_wait_is_found(books: Book
     books.post(ids[10:])
     await a_round(log)
     late = await waiting(ids[10:], seen_at=seen_at)
-    assert await a_round(log, early=True) == (1, 0)
+    assert await a_round(log, early=True) == (0, 0)
+    assert await a_round(log) == (1, 0)
     assert done(late) == ids[10:]
     await cancel(waits.values())
 
@@ -315,7 +316,7 @@ async def test_triggers_that_start_together_make_one_round(
     runs = [InvoiceTransactionTrigger(each, CONNECTION, 60.0, seen_at).run() for each in ids]
     tasks = [asyncio.ensure_future(_first(run)) for run in runs]
     books.post(ids[:1])
-    event = await asyncio.wait_for(tasks[0], 5)
+    event = await asyncio.wait_for(tasks[0], 60)
     assert event.payload["result"]["sales_order_id"] == ids[0]
     assert [each["path"] for each in log.sent("GET")] == ["/salesorders"]
     await cancel(tasks[1:])
@@ -334,9 +335,45 @@ async def test_a_new_wait_makes_a_round_before_its_time(
     waits = await waiting(ids[:10], 3600.0, seen_at=books.now())
     await until(lambda: bool(log.sent("GET")))
     books.post(ids[10:])
-    late = await waiting(ids[10:], 3600.0, seen_at=books.now() - HOUR / 2)
+    late = await waiting(ids[10:], 3600.0)
     await answers(late)
-    assert len(log.sent("GET")) == 2
+    assert [each["path"] for each in log.sent("GET")] == ["/salesorders", f"/salesorders/{ids[10]}"]
+    await cancel(waits.values())
+
+
+async def test_waits_that_were_looked_at_a_moment_ago_join_the_next_round(
+    books: Books, log: Log, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "LONGEST_EARLIEST", 0.01)
+    ids = books.make(30)
+    waits = await waiting(ids[:10], 3600.0, seen_at=books.now())
+    await until(lambda: bool(log.sent("GET")))
+    for order_id in ids[10:]:
+        waits |= await waiting([order_id], 3600.0, seen_at=books.now())
+        await asyncio.sleep(0.03)
+    assert (len(log.sent("GET")), lookups.count) == (1, 1)
+    # Whoever asks for a shorter interval than all others gets it.
+    quick = await waiting(ids[:1], 0.02, seen_at=books.now())
+    books.post(ids[:1] + ids[29:])
+    assert transaction((await answers(quick))[ids[0]])
+    assert transaction(await asyncio.wait_for(waits[ids[29]], 60))
+    await cancel(waits.values())
+
+
+async def test_waits_that_nobody_knows_of_cost_their_reads_and_no_more(
+    books: Books, log: Log, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "LONGEST_EARLIEST", 0.01)
+    ids = books.make(30)
+    waits = await waiting(ids[:10], 3600.0, seen_at=books.now())
+    await until(lambda: bool(log.sent("GET")))
+    for order_id in ids[10:]:
+        waits |= await waiting([order_id], 3600.0)
+        await asyncio.sleep(0.03)
+    await until(lambda: len(log.sent("GET")) >= 21)
+    expected = ["/salesorders", *(f"/salesorders/{each}" for each in ids[10:])]
+    assert sorted(each["path"] for each in log.sent("GET")) == sorted(expected)
+    assert lookups.count == 1
     await cancel(waits.values())
 
 
@@ -458,7 +495,7 @@ async def test_two_connections_do_not_mix(books: Books, connections: Connections
 def test_two_loops_one_after_the_other(books: Books) -> None:
     for order_id in books.make(2):
         books.post([order_id])
-        answer = asyncio.run(asyncio.wait_for(_alone(order_id), 5))
+        answer = asyncio.run(asyncio.wait_for(_alone(order_id), 60))
         assert transaction(answer)
     gc.collect()
     assert [pollers for loop, pollers in shared_wait._POLLERS.items() if pollers] == []
@@ -736,7 +773,7 @@ async def test_a_failure_in_one_read_reaches_only_that_order(
     books: Books, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
     ids = books.make(count)
-    look = watch.look_at_transaction
+    look = look_at_transaction
 
     def broken(order_id: int) -> Any:
         if order_id == ids[1]:
@@ -821,26 +858,57 @@ async def test_the_log_is_quiet(books: Books, caplog: pytest.LogCaptureFixture) 
     await cancel(waits.values())
 
 
-async def test_an_early_round_does_not_put_off_the_regular_one() -> None:
-    loop = asyncio.get_running_loop()
-    each = Turn(loop)
-    each.call()
-    assert await each.comes(lambda: 0.05) == Due(is_early=False, has_joined=True)
+class Clock:
+    """A loop whose time passes only while somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, moment: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        self.now = max(self.now, moment)
+        callback()
+        return asyncio.get_running_loop().call_later(0, lambda: None)
+
+
+def turn_of(clock: Any) -> Turn:
+    return Turn(clock)
+
+
+async def test_an_early_round_does_not_put_off_the_regular_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "GATHERING", 1.0)
+    clock = Clock()
+    each = turn_of(clock)
+    assert (await each.comes(lambda: 60.0), clock.now) == (False, 1001)
     each.ends(early=False, held=0)
-    regular_at = each._regular_ended_at
     each.call()
     each.call()
-    assert await each.comes(lambda: 0.05) == Due(is_early=True, has_joined=True)
+    # A tenth of the interval lies between two rounds.
+    assert (await each.comes(lambda: 60.0), clock.now) == (True, 1007)
     each.ends(early=True, held=0)
-    assert each._regular_ended_at == regular_at
-    assert await each.comes(lambda: 0.05) == Due(is_early=False, has_joined=False)
+    assert (await each.comes(lambda: 60.0), clock.now) == (False, 1061)
 
 
 async def test_trouble_holds_off_new_waits_too() -> None:
+    clock = Clock()
+    each = turn_of(clock)
+    await each.comes(lambda: 60.0)
+    each.ends(early=False, held=90)
+    ended_at = clock.now
+    each.call()
+    assert not await each.comes(lambda: 60.0)
+    assert clock.now == ended_at + 90
+
+
+async def test_a_shorter_interval_brings_the_regular_round_forward() -> None:
     each = Turn(asyncio.get_running_loop())
-    each.call()
-    await each.comes(lambda: 0.01)
-    each.ends(early=False, held=30)
-    each.call()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(each.comes(lambda: 0.01), 0.1)
+    interval = 3600.0
+    await each.comes(lambda: interval)
+    each.ends(early=False, held=0)
+    coming = asyncio.create_task(each.comes(lambda: interval))
+    await asyncio.sleep(0)
+    interval = 0.01
+    each.reckon()
+    assert not await asyncio.wait_for(coming, 60)

@@ -156,9 +156,12 @@ class Poller:
         wait: _Wait = self._loop.create_future()
         self._waits.setdefault(order_id, set()).add(wait)
         self._newcomers.add(wait)
-        self._watch.add(order_id, seen_at, self._loop.time())
         self._intervals[interval] += 1
-        self._turn.call()
+        if self._watch.add(order_id, seen_at, self._loop.time()):
+            self._turn.call()
+        else:
+            # It was looked at a moment ago.
+            self._turn.reckon()
         return wait
 
     async def leave(self, wait: _Wait, order_id: int, interval: float) -> None:
@@ -227,10 +230,10 @@ class Poller:
     async def _poll(self) -> NoReturn:
         failures = 0
         while True:
-            is_early, _ = await self._turn.comes(lambda: self.interval)
+            is_early = await self._turn.comes(lambda: self.interval)
             if self._hook is None:
                 await self._open()
-            elif self._newcomers:
+            elif self._newcomers and not is_early:
                 await self._reopen(self._hook)
             done = await self._look(early=is_early)
             if done.fatal is not None and self._hook is not None and await self._reopen(self._hook):
