@@ -162,7 +162,7 @@ def test_what_the_server_asks_of_one_request_holds_for_all(
     with pytest.raises(RateLimited, match="was not sent to 24SevenOffice: the server asked to wait") as caught:
         driver.run(service, look())
     assert len(script.calls()) == 1
-    assert caught.value.retry_after == pytest.approx(3600 if status == 429 else 60, abs=10)
+    assert caught.value.retry_after == pytest.approx(600 if status == 429 else 60, abs=10)
 
 
 def test_a_change_that_would_be_too_late_is_not_queued_for(driver: Driver, services: Services, log: Log) -> None:
@@ -185,14 +185,15 @@ def test_a_change_whose_time_is_over_uses_up_nothing(driver: Driver, services: S
 
 
 def test_a_request_waits_behind_others_of_its_process_beyond_its_patience(services: Services, log: Log) -> None:
-    service = services.tfso(limits=Limits(per_second=8), patience=Patience(budget=0.3))
+    service = services.tfso(limits=Limits(per_second=4), patience=Patience(budget=1.5, longest_wait=0.01))
+    log.sandbox.add_fault(action="status_before", status=503, skip=12)
 
     async def crowd() -> list[Any]:
         async with aiohttp.ClientSession() as session:
             transport = AsyncTransport(service, session)
 
             def long_flow() -> Flow[str]:
-                for _ in range(4):
+                for _ in range(6):
                     yield from look()
                 return "done"
 
@@ -203,7 +204,9 @@ def test_a_request_waits_behind_others_of_its_process_beyond_its_patience(servic
 
     *early, late = asyncio.run(crowd())
     assert early == ["done", "done"]
+    # It was refused once after it had stood behind the others, and had all its patience still.
     assert late.orders == ()
+    assert len(log.sent("GET")) == 14
     assert budget_of(service)._queue == []
 
 

@@ -132,6 +132,7 @@ def test_a_creation_is_sent_again_after_a_refused_connection(driver: Driver, ser
     # Something that only listens from the second attempt on.
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.settimeout(10)
     address = listener.getsockname()
     seen: list[bytes] = []
 

@@ -260,6 +260,8 @@ def test_what_is_posted_between_the_look_and_the_wait_is_found() -> None:
     list(rounds(office, 9))
     office.watch.add(10, seen_at, office.clock)
     office.round(early=True)
+    assert (office.lists, office.reads) == ([], [])
+    office.round()
     assert set(office.found) == {10}
 
 
@@ -298,13 +300,25 @@ def test_few_orders_are_read_one_by_one_and_nothing_is_listed() -> None:
         assert (office.lists, sorted(office.reads)) == ([], [1, 2, 3, 4, 5])
 
 
-def test_an_early_round_of_few_reads_only_what_is_new() -> None:
-    office = Office(3)
-    office.waits(1, 2)
+@pytest.mark.parametrize("count", [2, 10])
+def test_an_early_round_reads_only_what_nobody_has_looked_at(count: int) -> None:
+    office = Office(count + 3)
+    office.waits(*range(1, count + 1))
     office.round()
-    office.waits(3)
+    office.waits(count + 1)
+    office.waits(count + 2, count + 3, seen=False)
     office.round(early=True)
-    assert office.reads == [3]
+    assert (office.lists, office.reads) == ([], [count + 2, count + 3])
+    office.round(early=True)
+    assert (office.lists, office.reads) == ([], [])
+
+
+def test_who_joins_says_whether_it_is_to_be_read_soon() -> None:
+    office = Office(3)
+    assert office.watch.add(1, None, office.clock)
+    assert not office.watch.add(1, None, office.clock)
+    assert not office.watch.add(2, office.now, office.clock)
+    assert office.watch.add(3, office.now - datetime.timedelta(days=3), office.clock)
 
 
 def test_few_that_become_many_are_listed_from_their_last_read_on() -> None:
@@ -313,7 +327,7 @@ def test_few_that_become_many_are_listed_from_their_last_read_on() -> None:
     office.round()
     office.post(2, silently=False)
     office.waits(*range(4, 9))
-    office.round(early=True)
+    office.round()
     assert (set(office.found), len(office.lists)) == ({2}, 1)
     assert 2 not in office.reads
 
@@ -398,6 +412,27 @@ def test_a_read_that_lags_behind_the_list_is_read_again(office: Office) -> None:
     office.show = shown  # type: ignore[method-assign]
     office.round()
     assert set(office.found) == {7}
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_date_from_before_all_time_is_no_obstacle(seen: bool) -> None:
+    office = Office(20)
+    office.bare_lists = True
+    office.tells_time = False
+    office.waits(*range(1, 21), seen=seen)
+    shown = office.show
+
+    def nil(order_id: int, *, bare: bool = False) -> dict[str, Any]:
+        order = shown(order_id, bare=bare)
+        return {**order, "modifiedAt": "0001-01-01T00:00:00"} if bare else order
+
+    office.show = nil  # type: ignore[method-assign]
+    office.round()
+    office.change(7, memo="edited")
+    list(rounds(office, 2))
+    office.post(8)
+    list(rounds(office, 12))
+    assert set(office.found) == {8}
 
 
 def test_a_clock_of_whole_seconds_hides_no_second_change(office: Office) -> None:
@@ -627,6 +662,26 @@ def test_a_server_that_does_not_tell_the_time_is_listed_by_what_it_shows() -> No
     assert set(office.found) == {4}
 
 
+def test_without_the_servers_clock_ours_begins_the_list(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office(10)
+    office.tells_time = False
+    office.waits(*range(1, 11), seen=False)
+    ours = datetime.datetime.now(datetime.UTC)
+    office.round()
+    office.change(3, memo="edited")
+    office.round()
+    (since,) = office.lists
+    assert ours - 2 * OVERLAP - MINUTE <= since <= ours - 2 * OVERLAP + MINUTE
+    assert office.reads.count(3) == 1
+    office.post(4)
+    office.round()
+    assert set(office.found) == {4}
+    list(rounds(office, 15))
+    assert [each.getMessage() for each in caplog.records if "clock" in each.getMessage()] == [
+        "24SevenOffice does not tell the time; this computer's clock is used, which must not be wrong by minutes"
+    ]
+
+
 def test_a_clock_that_was_wrong_once_hides_nothing_for_long(office: Office) -> None:
     office.now += 1440 * MINUTE
     office.round()
@@ -649,7 +704,7 @@ def test_a_wait_that_joins_while_pages_come_in_is_covered_by_the_next_list() -> 
         flow.send(answer)
     office.watch.finish()
     office.passes(600)
-    office.round(early=True)
+    office.round()
     assert set(office.found) == {11}
 
 

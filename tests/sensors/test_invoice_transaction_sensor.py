@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     TaskDeferred,
 )
+from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.clients.token import TOKENS
@@ -160,7 +161,24 @@ def test_deferring_carries_the_time_out_and_ids_only(waiting_id: int) -> None:
     _, kwargs = request.trigger.serialize()
     seen_at = datetime.datetime.fromisoformat(kwargs.pop("seen_at"))
     assert abs(datetime.datetime.now(datetime.UTC) - seen_at) < datetime.timedelta(minutes=1)
-    assert kwargs == {"sales_order_id": waiting_id, "tfso_conn_id": "tfso_default", "poke_interval": 0.02}
+    assert kwargs == {
+        "sales_order_id": waiting_id,
+        "tfso_conn_id": "tfso_default",
+        "poke_interval": 0.02,
+        "organization": ORGANIZATION,
+    }
+
+
+async def test_a_deferred_wait_is_not_answered_by_another_organization(
+    waiting_id: int, connections: Connections
+) -> None:
+    sensor = sensing(waiting_id, deferrable=True)
+    request = deferred(sensor)
+    connections.tfso(extra={"organization_id": OTHER_ORGANIZATION})
+    event = await anext(InvoiceTransactionTrigger(**request.trigger.serialize()[1]).run())
+    with pytest.raises(EventError, match="now points to another organization") as caught:
+        sensor.resume_execution("execute_complete", {**(request.kwargs or {}), "event": event.payload}, {})
+    assert caught.value.permanent
 
 
 def test_the_moment_of_the_first_look_is_the_servers(waiting_id: int, sandbox: Any) -> None:

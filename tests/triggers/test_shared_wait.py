@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.exceptions import AuthenticationFailed, ConfigurationError, TransactionNeverPosted
-from tfso_hypatos.flows import sweep
+from tfso_hypatos.flows import sweep, watch
+from tfso_hypatos.flows.transaction import look_at_transaction
 from tfso_hypatos.flows.watch import Watch
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.tfso_read import SalesOrder
 from tfso_hypatos.triggers import invoice_transaction, shared_wait, turn
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 from tfso_hypatos.triggers.shared_wait import Answer, Poller, WaitFailed, wait_for_transaction
-from tfso_hypatos.triggers.turn import Due, Turn
+from tfso_hypatos.triggers.turn import Turn
 
 if TYPE_CHECKING:
     from tests.conftest import Connections, Log
@@ -102,9 +104,8 @@ class Stepped(Turn):
         self.go: asyncio.Queue[bool] = asyncio.Queue()
         self.over: asyncio.Queue[float] = asyncio.Queue()
 
-    async def comes(self, interval: Callable[[], float]) -> Due:
-        is_early = await self.go.get()
-        return Due(is_early, has_joined=True)
+    async def comes(self, interval: Callable[[], float]) -> bool:
+        return await self.go.get()
 
     def ends(self, *, early: bool, held: float) -> None:
         self.over.put_nowait(held)
@@ -116,21 +117,21 @@ def stepped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_wait, "Turn", Stepped)
 
 
-def poller(conn_id: str = CONNECTION) -> Poller:
-    return shared_wait._POLLERS[asyncio.get_running_loop()][conn_id]
+def poller(conn_id: str = CONNECTION, organization: str | None = None) -> Poller:
+    return shared_wait._POLLERS[asyncio.get_running_loop()][conn_id, organization]
 
 
-def pollers() -> dict[str, Poller]:
+def pollers() -> dict[tuple[str, str | None], Poller]:
     return shared_wait._POLLERS.get(asyncio.get_running_loop(), {})
 
 
-async def step(conn_id: str = CONNECTION, *, early: bool = False) -> float:
+async def step(conn_id: str = CONNECTION, organization: str | None = None, *, early: bool = False) -> float:
     """Let a round take place, and return for how long the next is held off; the last answer ends the poller, too."""
-    each = poller(conn_id)
+    each = poller(conn_id, organization)
     assert isinstance(each._turn, Stepped)
     each._turn.go.put_nowait(early)
     over = asyncio.create_task(each._turn.over.get())
-    await asyncio.wait_for(asyncio.wait([over, each._task], return_when=asyncio.FIRST_COMPLETED), 10)
+    await asyncio.wait_for(asyncio.wait([over, each._task], return_when=asyncio.FIRST_COMPLETED), 60)
     if over.done():
         return over.result()
     await cancel([over])
@@ -139,7 +140,7 @@ async def step(conn_id: str = CONNECTION, *, early: bool = False) -> float:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until something is so."""
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         await asyncio.sleep(0.01)
@@ -164,10 +165,7 @@ Wait = asyncio.Task[Answer]
 async def waiting(ids: Iterable[int], interval: float = 60.0, **arguments: Any) -> dict[int, Wait]:
     """Begin to wait for orders."""
     conn_id = arguments.pop("conn_id", CONNECTION)
-    waits = {
-        each: asyncio.create_task(wait_for_transaction(conn_id, each, interval, arguments.get("seen_at")))
-        for each in ids
-    }
+    waits = {each: asyncio.create_task(wait_for_transaction(conn_id, each, interval, **arguments)) for each in ids}
     await asyncio.sleep(0)
     return waits
 
@@ -189,7 +187,7 @@ def transaction(answer: Answer) -> str | None:
 
 
 async def answers(waits: dict[int, Wait]) -> dict[int, Answer]:
-    return dict(zip(waits, await asyncio.wait_for(asyncio.gather(*waits.values()), 10), strict=True))
+    return dict(zip(waits, await asyncio.wait_for(asyncio.gather(*waits.values()), 60), strict=True))
 
 
 @pytest.mark.usefixtures("stepped")
@@ -240,7 +238,8 @@ async def test_what_is_posted_between_the_look_and_the_wait_is_found(books: Book
     books.post(ids[10:])
     await a_round(log)
     late = await waiting(ids[10:], seen_at=seen_at)
-    assert await a_round(log, early=True) == (1, 0)
+    assert await a_round(log, early=True) == (0, 0)
+    assert await a_round(log) == (1, 0)
     assert done(late) == ids[10:]
     await cancel(waits.values())
 
@@ -317,7 +316,7 @@ async def test_triggers_that_start_together_make_one_round(
     runs = [InvoiceTransactionTrigger(each, CONNECTION, 60.0, seen_at).run() for each in ids]
     tasks = [asyncio.ensure_future(_first(run)) for run in runs]
     books.post(ids[:1])
-    event = await asyncio.wait_for(tasks[0], 5)
+    event = await asyncio.wait_for(tasks[0], 60)
     assert event.payload["result"]["sales_order_id"] == ids[0]
     assert [each["path"] for each in log.sent("GET")] == ["/salesorders"]
     await cancel(tasks[1:])
@@ -336,9 +335,45 @@ async def test_a_new_wait_makes_a_round_before_its_time(
     waits = await waiting(ids[:10], 3600.0, seen_at=books.now())
     await until(lambda: bool(log.sent("GET")))
     books.post(ids[10:])
-    late = await waiting(ids[10:], 3600.0, seen_at=books.now() - HOUR / 2)
+    late = await waiting(ids[10:], 3600.0)
     await answers(late)
-    assert len(log.sent("GET")) == 2
+    assert [each["path"] for each in log.sent("GET")] == ["/salesorders", f"/salesorders/{ids[10]}"]
+    await cancel(waits.values())
+
+
+async def test_waits_that_were_looked_at_a_moment_ago_join_the_next_round(
+    books: Books, log: Log, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "LONGEST_EARLIEST", 0.01)
+    ids = books.make(30)
+    waits = await waiting(ids[:10], 3600.0, seen_at=books.now())
+    await until(lambda: bool(log.sent("GET")))
+    for order_id in ids[10:]:
+        waits |= await waiting([order_id], 3600.0, seen_at=books.now())
+        await asyncio.sleep(0.03)
+    assert (len(log.sent("GET")), lookups.count) == (1, 1)
+    # Whoever asks for a shorter interval than all others gets it.
+    quick = await waiting(ids[:1], 0.02, seen_at=books.now())
+    books.post(ids[:1] + ids[29:])
+    assert transaction((await answers(quick))[ids[0]])
+    assert transaction(await asyncio.wait_for(waits[ids[29]], 60))
+    await cancel(waits.values())
+
+
+async def test_waits_that_nobody_knows_of_cost_their_reads_and_no_more(
+    books: Books, log: Log, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "LONGEST_EARLIEST", 0.01)
+    ids = books.make(30)
+    waits = await waiting(ids[:10], 3600.0, seen_at=books.now())
+    await until(lambda: bool(log.sent("GET")))
+    for order_id in ids[10:]:
+        waits |= await waiting([order_id], 3600.0)
+        await asyncio.sleep(0.03)
+    await until(lambda: len(log.sent("GET")) >= 21)
+    expected = ["/salesorders", *(f"/salesorders/{each}" for each in ids[10:])]
+    assert sorted(each["path"] for each in log.sent("GET")) == sorted(expected)
+    assert lookups.count == 1
     await cancel(waits.values())
 
 
@@ -453,14 +488,14 @@ async def test_two_connections_do_not_mix(books: Books, connections: Connections
     await asyncio.sleep(0)
     assert (done(waits), done(others)) == (ids[:1], ids[1:2])
     await cancel(waits.values())
-    assert set(pollers()) == {"tfso_other"}
+    assert set(pollers()) == {("tfso_other", None)}
     await cancel(others.values())
 
 
 def test_two_loops_one_after_the_other(books: Books) -> None:
     for order_id in books.make(2):
         books.post([order_id])
-        answer = asyncio.run(asyncio.wait_for(_alone(order_id), 5))
+        answer = asyncio.run(asyncio.wait_for(_alone(order_id), 60))
         assert transaction(answer)
     gc.collect()
     assert [pollers for loop, pollers in shared_wait._POLLERS.items() if pollers] == []
@@ -553,6 +588,76 @@ async def test_a_wrong_connection_reaches_all(connections: Connections) -> None:
     assert pollers() == {}
 
 
+@pytest.fixture
+def quick_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a connection that cannot be read be given up after a part of a second."""
+    monkeypatch.setattr(shared_wait, "OPENING_BACK_OFF", 0.01)
+    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.05)
+
+
+class Lookups:
+    """What Airflow says when a connection is looked up, at first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.failures: list[Exception] = []
+        ask = TfsoHook.aget_connection
+
+        async def look_up(conn_id: str) -> Any:
+            self.count += 1
+            if self.failures:
+                raise self.failures.pop(0)
+            return await ask(conn_id)
+
+        monkeypatch.setattr(TfsoHook, "aget_connection", staticmethod(look_up))
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> Lookups:
+    """Count the look-ups of connections, and let them fail as a test says."""
+    return Lookups(monkeypatch)
+
+
+NOT_FOUND = AirflowNotFoundException("The conn_id `tfso_default` isn't defined")
+
+
+@pytest.mark.usefixtures("quick_opening")
+@pytest.mark.parametrize("failure", [NOT_FOUND, RuntimeError("the API server is restarting")])
+async def test_a_connection_that_cannot_be_read_for_a_moment_is_read_again(
+    books: Books, lookups: Lookups, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.0)
+    lookups.failures = [failure] * 4
+    ids = books.make(2)
+    books.post(ids)
+    waits = await waiting(ids, 0.02)
+    assert all(transaction(answer) for answer in (await answers(waits)).values())
+    assert lookups.count == 5
+
+
+@pytest.mark.usefixtures("quick_opening")
+@pytest.mark.parametrize("failure", [NOT_FOUND, RuntimeError("the API server is gone")])
+async def test_a_connection_that_cannot_be_read_for_long_reaches_all(lookups: Lookups, failure: Exception) -> None:
+    lookups.failures = [failure] * 10_000
+    began = asyncio.get_running_loop().time()
+    found = (await answers(await waiting([7, 8, 9], 0.02))).values()
+    assert asyncio.get_running_loop().time() - began >= 0.05
+    assert lookups.count >= 5
+    if failure is NOT_FOUND:
+        assert {(type(each), "isn't defined" in str(each)) for each in found} == {(ConfigurationError, True)}
+    else:
+        assert set(found) == {WaitFailed("RuntimeError")}
+    assert pollers() == {}
+
+
+async def test_what_is_wrong_in_a_connection_is_said_at_once(connections: Connections, lookups: Lookups) -> None:
+    connections.tfso(extra={"organization_id": None})
+    (answer,) = (await answers(await waiting([7]))).values()
+    assert isinstance(answer, ConfigurationError)
+    assert "organization_id" in str(answer)
+    assert lookups.count == 1
+
+
 @pytest.mark.usefixtures("stepped")
 async def test_a_connection_that_was_edited_is_read_again(
     books: Books, connections: Connections, sandbox: Sandbox, log: Log
@@ -585,6 +690,70 @@ async def test_a_connection_that_was_broken_later_does_not_end_what_works(
     await cancel(waits.values())
 
 
+def is_elsewhere(answer: Answer) -> bool:
+    return isinstance(answer, ConfigurationError) and "now points to another organization" in str(answer)
+
+
+@pytest.mark.usefixtures("stepped")
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("count", [2, 10])
+async def test_an_order_of_another_organization_answers_no_wait(
+    books: Books, connections: Connections, log: Log, stated: bool, count: int
+) -> None:
+    ids = books.make(count)
+    assert books.make(count, OTHER_ORGANIZATION) == ids
+    ours, theirs = (ORGANIZATION, OTHER_ORGANIZATION) if stated else (None, None)
+    waits = await waiting(ids, seen_at=books.now(), organization=ours)
+    await step(organization=ours)
+    connections.tfso(extra={"organization_id": OTHER_ORGANIZATION})
+    books.post(ids, OTHER_ORGANIZATION)
+    # One of the first organization that comes late, too, and those of the other.
+    late = await waiting(ids[:1], seen_at=books.now(), organization=ours) if stated else {}
+    others = await waiting(ids, seen_at=books.now() - HOUR / 2, organization=theirs)
+    await step(organization=ours)
+    assert all(map(is_elsewhere, (await answers(waits)).values()))
+    await until(lambda: (CONNECTION, theirs) in pollers())
+    await step(organization=theirs)
+    assert all(transaction(answer) for answer in (await answers(others)).values())
+    if stated:
+        await step(organization=ours)
+        assert all(map(is_elsewhere, (await answers(late)).values()))
+    assert pollers() == {}
+
+
+async def test_after_a_restart_another_organization_answers_no_wait(books: Books, connections: Connections) -> None:
+    ids = books.make(2)
+    assert books.make(2, OTHER_ORGANIZATION) == ids
+    books.post(ids, OTHER_ORGANIZATION)
+    connections.tfso(extra={"organization_id": OTHER_ORGANIZATION})
+    trigger = InvoiceTransactionTrigger(ids[0], CONNECTION, 0.01, organization=ORGANIZATION)
+    payload = (await anext(trigger.run())).payload
+    assert (payload["status"], payload["kind"]) == ("error", "ConfigurationError")
+    assert "now points to another organization" in payload["message"]
+    # One of an earlier version does not say whose order it was.
+    trigger = InvoiceTransactionTrigger(ids[0], CONNECTION, 0.01)
+    assert (await anext(trigger.run())).payload["status"] == "posted"
+
+
+@pytest.mark.usefixtures("stepped")
+async def test_another_api_answers_only_new_waits(
+    books: Books, connections: Connections, sandbox: Sandbox, log: Log
+) -> None:
+    ids = books.make(2)
+    waits = await waiting(ids[:1], organization=ORGANIZATION)
+    await step(organization=ORGANIZATION)
+    connections.tfso(host=sandbox.tfso_url.replace("127.0.0.1", "localhost"))
+    new = await waiting(ids[1:], organization=ORGANIZATION)
+    former = poller(organization=ORGANIZATION)
+    await step(organization=ORGANIZATION)
+    assert all(map(is_elsewhere, (await answers(waits)).values()))
+    await until(lambda: pollers().get((CONNECTION, ORGANIZATION)) not in (None, former))
+    assert not done(new)
+    books.post(ids)
+    await step(organization=ORGANIZATION)
+    assert all(transaction(answer) for answer in (await answers(new)).values())
+
+
 async def test_a_failure_nobody_thought_of_reaches_all(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("hemmelig detail")
@@ -598,12 +767,29 @@ async def test_a_failure_nobody_thought_of_reaches_all(books: Books, monkeypatch
     assert transaction((await answers(await waiting([order_id], 0.01)))[order_id])
 
 
-async def test_a_failure_in_one_read_reaches_all(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> Any:
-        raise KeyError("hemmelig")
+@pytest.mark.usefixtures("stepped")
+@pytest.mark.parametrize("count", [3, 10])
+async def test_a_failure_in_one_read_reaches_only_that_order(
+    books: Books, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    ids = books.make(count)
+    look = look_at_transaction
 
-    monkeypatch.setattr(Watch, "read", broken)
-    assert set((await answers(await waiting(books.make(3), 0.01))).values()) == {WaitFailed("KeyError")}
+    def broken(order_id: int) -> Any:
+        if order_id == ids[1]:
+            raise KeyError("hemmelig")
+        return look(order_id)
+
+    monkeypatch.setattr(watch, "look_at_transaction", broken)
+    waits = await waiting(ids)
+    again = await waiting(ids[1:2])
+    await a_round(log)
+    assert {waits[ids[1]].result(), again[ids[1]].result()} == {WaitFailed("KeyError")}
+    assert [each.exc_info is not None for each in caplog.records if each.levelno == logging.ERROR] == [True]
+    del waits[ids[1]]
+    books.post(ids)
+    await a_round(log)
+    assert all(transaction(answer) for answer in (await answers(waits)).values())
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -672,26 +858,57 @@ async def test_the_log_is_quiet(books: Books, caplog: pytest.LogCaptureFixture) 
     await cancel(waits.values())
 
 
-async def test_an_early_round_does_not_put_off_the_regular_one() -> None:
-    loop = asyncio.get_running_loop()
-    each = Turn(loop)
-    each.call()
-    assert await each.comes(lambda: 0.05) == Due(is_early=False, has_joined=True)
+class Clock:
+    """A loop whose time passes only while somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, moment: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        self.now = max(self.now, moment)
+        callback()
+        return asyncio.get_running_loop().call_later(0, lambda: None)
+
+
+def turn_of(clock: Any) -> Turn:
+    return Turn(clock)
+
+
+async def test_an_early_round_does_not_put_off_the_regular_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "GATHERING", 1.0)
+    clock = Clock()
+    each = turn_of(clock)
+    assert (await each.comes(lambda: 60.0), clock.now) == (False, 1001)
     each.ends(early=False, held=0)
-    regular_at = each._regular_ended_at
     each.call()
     each.call()
-    assert await each.comes(lambda: 0.05) == Due(is_early=True, has_joined=True)
+    # A tenth of the interval lies between two rounds.
+    assert (await each.comes(lambda: 60.0), clock.now) == (True, 1007)
     each.ends(early=True, held=0)
-    assert each._regular_ended_at == regular_at
-    assert await each.comes(lambda: 0.05) == Due(is_early=False, has_joined=False)
+    assert (await each.comes(lambda: 60.0), clock.now) == (False, 1061)
 
 
 async def test_trouble_holds_off_new_waits_too() -> None:
+    clock = Clock()
+    each = turn_of(clock)
+    await each.comes(lambda: 60.0)
+    each.ends(early=False, held=90)
+    ended_at = clock.now
+    each.call()
+    assert not await each.comes(lambda: 60.0)
+    assert clock.now == ended_at + 90
+
+
+async def test_a_shorter_interval_brings_the_regular_round_forward() -> None:
     each = Turn(asyncio.get_running_loop())
-    each.call()
-    await each.comes(lambda: 0.01)
-    each.ends(early=False, held=30)
-    each.call()
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(each.comes(lambda: 0.01), 0.1)
+    interval = 3600.0
+    await each.comes(lambda: interval)
+    each.ends(early=False, held=0)
+    coming = asyncio.create_task(each.comes(lambda: interval))
+    await asyncio.sleep(0)
+    interval = 0.01
+    each.reckon()
+    assert not await asyncio.wait_for(coming, 60)

@@ -16,7 +16,7 @@ from yarl import URL
 from tfso_hypatos.clients import clock
 from tfso_hypatos.clients import token as tokens
 from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Response, Step
-from tfso_hypatos.clients.repeat import async_retrying
+from tfso_hypatos.clients.repeat import Turn, async_retrying
 from tfso_hypatos.clients.socket_errors import aiohttp_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
 from tfso_hypatos.clients.transport import FLOWS, PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
@@ -95,7 +95,7 @@ class AsyncTransport(Transport):
             self._log_pause(step)
             await self._sleep(step.seconds)
             return None
-        return cast("Response", await self._repeat(self._authorized, step, flow))
+        return await self._repeat(self._authorized, step, Turn(flow))
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -103,24 +103,24 @@ class AsyncTransport(Transport):
                 await self._wake.wait()
             raise Stopped("stopped while waiting; nothing more was sent")
 
-    async def _authorized(self, request: Request, flow: int) -> Response:
+    async def _authorized(self, request: Request, turn: Turn) -> Response:
         if self.service.is_token_request(request):
             return await self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
-            token = await self._queue(request, flow)
+            token = await self._queue(request, turn)
             try:
                 return await self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             await self._sleep(pause)
-        return await self._send(request, await self._queue(request, flow))
+        return await self._send(request, await self._queue(request, turn))
 
-    async def _queue(self, request: Request, flow: int) -> Token:
+    async def _queue(self, request: Request, turn: Turn) -> Token:
         """Wait until the budget lets the request through, and return the token to send it with."""
         # First, because what is let through should be sent at once, and a token takes time.
         await self.token()
         if not self._is_admitted(request):
-            with closing(self._admission(request, flow)) as waits:
+            with closing(self._admission(request, turn)) as waits:
                 for wait in waits:
                     await self._sleep(wait)
         return await self.token()

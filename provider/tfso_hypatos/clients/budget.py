@@ -40,6 +40,9 @@ REMEMBERED = 60.0
 LONGEST_WINDOW = 60.0
 """A server that asks for a longer wait refuses the number of requests, not their rate."""
 
+LONGEST_BLOCK = 600.0
+"""Seconds after which one request asks again, whatever wait a server has named: it may be a mistake."""
+
 LONGEST_OUTAGE = 60.0
 """Seconds for which a server that is not available is believed for all requests."""
 
@@ -190,7 +193,7 @@ class Budget:
             lacking = before + 1 - self._allowance - (0 if patient else BURST)
             ours = f"requests_per_second of the connection ({rate:g}) allows no more"
             reason = ours if rate == limits.per_second else "the server refused requests that came faster"
-            waits.append(Wait(lacking / rate, reason, queued=True))
+            waits.append(Wait(lacking / rate, reason, queued=before > 0))
         longest = max(waits, default=None)
         return longest if longest is not None and longest.seconds > 0 else None
 
@@ -221,7 +224,7 @@ class Budget:
             says_quota = self._quota.heed(headers, now, lambda: self._sent_after(sent_at))
             if status == 429:
                 asked = seconds_to_wait(headers)
-                self._block(now + (asked or 0.0))
+                self._block(now + min(asked or 0.0, LONGEST_BLOCK))
                 # Where the quota is known, or takes long to be renewed, going slower would help nobody.
                 if not says_quota and (asked or 0.0) <= LONGEST_WINDOW:
                     self._slow_down(asked, sent_at, now)

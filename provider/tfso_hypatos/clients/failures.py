@@ -165,6 +165,8 @@ def _wait(text: str, now: str | None) -> float | None:
         return _seconds_until(text, now)
     if not math.isfinite(wait):
         return None
+    if wait > EPOCH * 1000:
+        wait /= 1000
     # Documented as seconds by one vendor and by the other not at all; elsewhere it is often a point in time.
     return wait - time.time() if wait > EPOCH else wait
 

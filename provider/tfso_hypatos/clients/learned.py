@@ -13,6 +13,9 @@ SLOWER = 0.7
 SLOWEST = 0.1
 """Requests a second below which no refusal leads."""
 
+LONGEST_WINDOW = 3600.0
+"""Seconds after which a quota is believed to be renewed, whatever a server says."""
+
 DOUBLED_IN = 120.0
 """Seconds without a refusal in which a learned rate doubles."""
 
@@ -47,7 +50,7 @@ class Quota:
         if left is None or seconds is None:
             return False
         self._left = int(left[0]) - sent_since()
-        self._renewed_at = now + seconds
+        self._renewed_at = now + min(seconds, LONGEST_WINDOW)
         window = _WINDOW.search(headers.get("x-ratelimit-limit", ""))
         self._window = (int(window[1]), float(window[2])) if window else None
         return True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import tenacity
 from tenacity.wait import wait_base
 
 from tfso_hypatos.clients import clock
-from tfso_hypatos.clients.messages import Request
+from tfso_hypatos.clients.messages import Request, Response
 from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, RateLimited, ServerError, TfsoHypatosError
 
 
@@ -42,6 +42,18 @@ class Patience:
     longest_wait: float = 20.0
 
 
+@dataclass
+class Turn:
+    """A request's place among all that a process sends.
+
+    :param flow: number of the flow it belongs to; what began earlier goes first.
+    :param queued: seconds for which it only stood behind others; they count for nobody's patience.
+    """
+
+    flow: int
+    queued: float = 0.0
+
+
 class _Wait(wait_base):
     """Full jitter, growing from a second, and never less than the server asked for."""
 
@@ -61,6 +73,13 @@ def _request_of(retry_state: tenacity.RetryCallState) -> Request:
     return request
 
 
+def _turn_of(retry_state: tenacity.RetryCallState) -> Turn:
+    turn = retry_state.args[1]
+    if not isinstance(turn, Turn):
+        raise TypeError("the repeated function takes the request's turn as its second argument")
+    return turn
+
+
 def _should_repeat(retry_state: tenacity.RetryCallState) -> bool:
     error = retry_state.outcome.exception() if retry_state.outcome else None
     return error is not None and may_repeat(_request_of(retry_state), error)
@@ -70,7 +89,7 @@ def _stop(patience: Patience) -> Callable[[tenacity.RetryCallState], bool]:
     def out_of_patience(retry_state: tenacity.RetryCallState) -> bool:
         if retry_state.attempt_number >= patience.attempts:
             return True
-        since_start = retry_state.seconds_since_start or 0.0
+        since_start = (retry_state.seconds_since_start or 0.0) - _turn_of(retry_state).queued
         if since_start + retry_state.upcoming_sleep >= patience.budget:
             return True
         not_after = _request_of(retry_state).not_after
@@ -84,7 +103,7 @@ def retrying(
     sleep: Callable[[float], None],
     before_sleep: Callable[[tenacity.RetryCallState], None],
 ) -> tenacity.Retrying:
-    """Return the executor of repeats for the sync transport; call it with a function and the request."""
+    """Return the executor of repeats for the sync transport; call it with a function, the request and its turn."""
     return tenacity.Retrying(
         retry=_should_repeat,
         wait=_Wait(patience),
@@ -99,8 +118,8 @@ def async_retrying(
     patience: Patience,
     sleep: Callable[[float], Awaitable[None]],
     before_sleep: Callable[[tenacity.RetryCallState], None],
-) -> Callable[..., Awaitable[Any]]:
-    """Return the executor of repeats for the async transport; await it with a coroutine function and the request.
+) -> Callable[[Callable[[Request, Turn], Awaitable[Response]], Request, Turn], Awaitable[Response]]:
+    """Return the executor of repeats for the async transport; await it with a coroutine function and the same.
 
     The decisions are those of the sync transport, asked for only after an error. ``tenacity.AsyncRetrying`` comes to
     the same ones, but inspects each of our functions anew for every request, which takes longer than all else that
@@ -108,11 +127,11 @@ def async_retrying(
     """
     decisions = retrying(patience, _never, before_sleep)
 
-    async def repeat(call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        state = tenacity.RetryCallState(decisions, call, args, {})
+    async def repeat(call: Callable[[Request, Turn], Awaitable[Response]], request: Request, turn: Turn) -> Response:
+        state = tenacity.RetryCallState(decisions, call, (request, turn), {})
         while True:
             try:
-                return await call(*args)
+                return await call(request, turn)
             except TfsoHypatosError as error:
                 state.set_exception((type(error), error, error.__traceback__))
             decisions.begin()

@@ -14,7 +14,7 @@ from tfso_hypatos.clients import clock
 from tfso_hypatos.clients import token as tokens
 from tfso_hypatos.clients.connections import checked, guard
 from tfso_hypatos.clients.messages import Flow, Pause, Remember, Request, Response, Step
-from tfso_hypatos.clients.repeat import retrying
+from tfso_hypatos.clients.repeat import Turn, retrying
 from tfso_hypatos.clients.socket_errors import requests_error
 from tfso_hypatos.clients.token import TOKENS, Token, TokenStore
 from tfso_hypatos.clients.transport import FLOWS, PAUSES_BEFORE_A_FRESH_TOKEN, Service, Transport, ignore
@@ -76,30 +76,30 @@ class SyncTransport(Transport):
             self._log_pause(step)
             self._sleep(step.seconds)
             return None
-        return self._repeat(self._authorized, step, flow)
+        return self._repeat(self._authorized, step, Turn(flow))
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise Stopped("stopped while waiting; nothing more was sent")
 
-    def _authorized(self, request: Request, flow: int) -> Response:
+    def _authorized(self, request: Request, turn: Turn) -> Response:
         if self.service.is_token_request(request):
             return self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
-            token = self._queue(request, flow)
+            token = self._queue(request, turn)
             try:
                 return self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             self._sleep(pause)
-        return self._send(request, self._queue(request, flow))
+        return self._send(request, self._queue(request, turn))
 
-    def _queue(self, request: Request, flow: int) -> Token:
+    def _queue(self, request: Request, turn: Turn) -> Token:
         """Wait until the budget lets the request through, and return the token to send it with."""
         # First, because what is let through should be sent at once, and a token takes time.
         self.token()
         if not self._is_admitted(request):
-            with closing(self._admission(request, flow)) as waits:
+            with closing(self._admission(request, turn)) as waits:
                 for wait in waits:
                     self._sleep(wait)
         return self.token()

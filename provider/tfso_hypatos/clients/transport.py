@@ -15,7 +15,7 @@ from tfso_hypatos.clients import clock
 from tfso_hypatos.clients.budget import BUDGETS, Limits, Wait
 from tfso_hypatos.clients.failures import failure
 from tfso_hypatos.clients.messages import FORM, Pause, Request, Response, decode, encode
-from tfso_hypatos.clients.repeat import Patience
+from tfso_hypatos.clients.repeat import Patience, Turn
 from tfso_hypatos.clients.token import TOKENS, Credentials, Token, TokenStore
 from tfso_hypatos.exceptions import (
     ConnectionFailed,
@@ -111,23 +111,29 @@ class Transport:
         self._hold_back(request, stopped=False)
         return self._budget.take(clock.now(), patient=request.not_after is None)
 
-    def _admission(self, request: Request, flow: int) -> Generator[float, None, None]:
+    def _admission(self, request: Request, turn: Turn) -> Generator[float, None, None]:
         """Yield the seconds to wait, again and again, until the budget lets the request through.
 
-        :param flow: number of the flow; what began earlier goes first.
+        :param turn: the request's place among others.
         """
-        since, told = clock.now(), False
-        with self._budget.queueing(flow, patient=request.not_after is None) as place:
+        began = first_since = clock.now()
+        told = False
+        with self._budget.queueing(turn.flow, patient=request.not_after is None) as place:
             while (wait := self._budget.ask(place, clock.now())) is not None:
                 sent_at = clock.now() + wait.seconds
                 if request.not_after is not None and sent_at > request.not_after:
                     raise self._too_late(request)
-                if sent_at - since > self.service.patience.budget and not wait.queued:
+                if wait.queued:
+                    first_since = clock.now()
+                elif sent_at - first_since > self.service.patience.budget:
                     raise self._out_of_budget(request, wait)
-                if sent_at - since > WORTH_TELLING and not told:
+                if sent_at - began > WORTH_TELLING and not told:
                     log.info("Waiting %.1f s to %s: %s", wait.seconds, request.doing, wait.reason)
                     told = True
+                asked_at = clock.now()
                 yield wait.nap
+                if wait.queued:
+                    turn.queued += clock.now() - asked_at
 
     def _out_of_budget(self, request: Request, wait: Wait) -> RateLimited:
         """Return the error of a request that would wait too long: as if the server had refused it, but unsent."""

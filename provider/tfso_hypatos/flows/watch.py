@@ -60,14 +60,14 @@ class Watch:
     def __init__(self, deliver: Callable[[int, Outcome], None]) -> None:
         self._deliver_to = deliver
         self._watched: dict[int, Watched] = {}
-        # What has joined since the last round; what nobody has looked at as of a known moment; what the list showed to
-        # have changed, and when; and from when on a list has to cover what the watermark does not stand for.
-        self._fresh: set[int] = set()
+        # What nobody has looked at as of a known moment; what the list showed to have changed, and when; and from when
+        # on a list has to cover what the watermark does not stand for.
         self._unseen: dict[int, None] = {}
         self._changed: dict[int, datetime.datetime | None] = {}
         self._uncovered: dict[int, datetime.datetime] = {}
         self._watermark: datetime.datetime | None = None
         self._is_trusted = True
+        self._has_warned_of_clock = False
         self._list_failures = 0
         self._sweep = Sweep()
         self._number = 0
@@ -76,30 +76,32 @@ class Watch:
     def __len__(self) -> int:
         return len(self._watched)
 
-    def add(self, order_id: int, seen_at: datetime.datetime | None, now: float) -> None:
-        """Watch an order; one that is watched already stays as it is, for all its changes are being looked for.
+    def add(self, order_id: int, seen_at: datetime.datetime | None, now: float) -> bool:
+        """Watch an order, and say whether it is to be read soon, for nobody knows how it stands.
+
+        One that is watched already stays as it is, for all its changes are being looked for.
 
         :param order_id: the order.
         :param seen_at: the server's clock at a look that found it not posted; None: nobody knows.
         :param now: seconds of a monotonic clock.
         """
         if order_id in self._watched:
-            return
+            return False
         if seen_at is not None and seen_at < datetime.datetime.now(datetime.UTC) - LONGEST_CATCH_UP:
             seen_at = None
         self._watched[order_id] = Watched(seen_at)
         self._sweep.joined(order_id, now)
-        self._fresh.add(order_id)
-        if seen_at is None:
-            self._unseen[order_id] = None
-        else:
+        if seen_at is not None:
             self._uncovered[order_id] = seen_at
+        if seen_at is None or not self._is_trusted:
+            # The list would not tell what has become of it since it was looked at.
+            self._unseen[order_id] = None
+        return seen_at is None
 
     def drop(self, order_id: int) -> None:
         """Watch an order no longer."""
         if self._watched.pop(order_id, None) is not None:
             self._sweep.left(order_id)
-            self._fresh.discard(order_id)
             self._unseen.pop(order_id, None)
             self._changed.pop(order_id, None)
             self._uncovered.pop(order_id, None)
@@ -109,20 +111,19 @@ class Watch:
 
         :param interval: seconds between two rounds.
         :param now: seconds of a monotonic clock.
-        :param early: the round is one before its time, for new waits.
+        :param early: the round is one before its time: it only reads what nobody has looked at.
         """
         self.round = Round()
-        self._number += not early
+        if early:
+            return list(self._first_reads())
+        self._number += 1
         if len(self._watched) <= FEW:
             self._leave_off_listing()
-            wanted = self._fresh if early else self._watched.keys()
-            chosen = [order_id for order_id in self._watched if order_id in wanted and self._is_ready(order_id)]
-            self._fresh = set()
             self._sweep.rest(now)
-            return chosen
-        if self._may_list(early):
+            return [order_id for order_id in self._watched if self._is_ready(order_id)]
+        if self._is_trusted or self._number % ROUNDS_WITHOUT_LIST == 0:
             yield from self._list(interval, now)
-        return [] if self.round.is_over else self._choose(interval, now, early)
+        return [] if self.round.is_over else self._choose(interval, now)
 
     def _leave_off_listing(self) -> None:
         """Let a later list go on from what single reads show: no list keeps the watermark up."""
@@ -133,9 +134,6 @@ class Watch:
 
     def _is_ready(self, order_id: int) -> bool:
         return self._watched[order_id].resumes <= self._number
-
-    def _may_list(self, early: bool) -> bool:
-        return self._is_trusted or (not early and self._number % ROUNDS_WITHOUT_LIST == 0)
 
     def _list(self, interval: float, now: float) -> Flow[None]:
         moments = [*self._uncovered.values(), *([self._watermark] if self._watermark is not None else [])]
@@ -198,16 +196,11 @@ class Watch:
         elif not watched.has_seen(order.modified_at):
             self._changed[order.id] = order.modified_at
 
-    def _choose(self, interval: float, now: float, early: bool) -> list[int]:
-        if not self._is_trusted:
-            # The list does not tell what has become of them since they were looked at.
-            self._unseen.update(dict.fromkeys(self._fresh))
-        self._fresh = set()
+    def _choose(self, interval: float, now: float) -> list[int]:
         chosen = {order_id: None for order_id in self._changed if self._is_ready(order_id)}
         chosen.update(dict.fromkeys(self._first_reads()))
-        if not early:
-            skipped = chosen.keys() | self._unseen.keys()
-            chosen.update(dict.fromkeys(self._sweep.take(interval, now, skipped, self._is_ready)))
+        skipped = chosen.keys() | self._unseen.keys()
+        chosen.update(dict.fromkeys(self._sweep.take(interval, now, skipped, self._is_ready)))
         return list(chosen)
 
     def _first_reads(self) -> Iterator[int]:
@@ -228,6 +221,7 @@ class Watch:
         if order_id not in self._watched or self.round.is_over or not self.round.begins(order_id):
             return
         self._sweep.read(order_id, now)
+        begun = datetime.datetime.now(datetime.UTC)
         try:
             look = yield from look_at_transaction(order_id)
         except OF_THE_CONNECTION as error:
@@ -241,17 +235,25 @@ class Watch:
                 self.round.failed(order_id, error)
         else:
             self.round.succeeded()
-            self._note_read(order_id, look)
+            self._note_read(order_id, look, begun)
 
-    def _note_read(self, order_id: int, look: Look) -> None:
+    def _note_read(self, order_id: int, look: Look, now: datetime.datetime) -> None:
         watched = self._watched.get(order_id)
         if look.is_posted:
             self._deliver(order_id, look.order)
         elif watched is not None:
             self._unseen.pop(order_id, None)
             watched.note(look, self._changed.pop(order_id, None))
-            if look.as_of is not None and self._watermark is None:
-                self._uncovered[order_id] = look.as_of
+            if self._watermark is None:
+                self._uncovered[order_id] = self._ours(now) if look.as_of is None else look.as_of
+
+    def _ours(self, now: datetime.datetime) -> datetime.datetime:
+        """Return when an order was looked at if the server does not say, early enough for two clocks that differ."""
+        if not self._has_warned_of_clock:
+            self._has_warned_of_clock = True
+            text = "does not tell the time; this computer's clock is used, which must not be wrong by minutes"
+            log.warning("24SevenOffice %s", text)
+        return now - OVERLAP
 
     def finish(self) -> Round:
         """End a round, and return how it went."""

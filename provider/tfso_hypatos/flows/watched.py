@@ -47,7 +47,7 @@ class Watched:
         """
         self.failures = self.resumes = 0
         shown = look.order.modified_at
-        if listed is not None and shown is not None and shown < listed - STALE:
+        if listed is not None and shown is not None and listed - shown > STALE:
             # What the list has shown is still to be seen.
             return
         self.as_of = look.as_of
@@ -64,7 +64,7 @@ class Listing:
     :param since: the moment asked for.
     :param note: told every order.
     :param as_of: the server's clock when the list was asked for, at the latest.
-    :param latest: the latest change that it shows.
+    :param latest: the latest change that it shows, of those that were asked for.
     """
 
     since: datetime.datetime
@@ -88,8 +88,10 @@ class Listing:
     def _date(self, moment: datetime.datetime | None) -> None:
         if moment is not None:
             self._dated += 1
-            self._old += moment < self.since
-            self.latest = moment if self.latest is None else max(moment, self.latest)
+            if moment < self.since:
+                self._old += 1
+            else:
+                self.latest = moment if self.latest is None else max(moment, self.latest)
 
 
 def is_complete(order: SalesOrder) -> bool:

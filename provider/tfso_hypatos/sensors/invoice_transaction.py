@@ -56,6 +56,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
     ui_color = "#f3ead9"
     _hook: TfsoHook | None = None
     _seen_at: str | None = None
+    _organization: str | None = None
 
     def __init__(
         self,
@@ -97,8 +98,9 @@ class InvoiceTransactionSensor(BaseSensorOperator):
         from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 
         order_id, _ = sales_order_reference(self.sales_order_id)
+        interval = float(self.poke_interval)
         self.defer(
-            trigger=InvoiceTransactionTrigger(order_id, self.tfso_conn_id, float(self.poke_interval), self._seen_at),
+            trigger=InvoiceTransactionTrigger(order_id, self.tfso_conn_id, interval, self._seen_at, self._organization),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
             kwargs={"sales_order_id": order_id},
@@ -126,6 +128,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
 
         order_id, earlier = sales_order_reference(self.sales_order_id)
         with self._opened_hook() as hook:
+            self._organization = hook.organization
             if not stored_addresses(self):
                 push_order_addresses(context, hook.settings, {**earlier, "sales_order_id": order_id})
             try:

@@ -26,6 +26,7 @@ class InvoiceTransactionTrigger(BaseTrigger):
     :param tfso_conn_id: connection of type ``tfso``.
     :param poke_interval: seconds between two looks.
     :param seen_at: ISO date-time: the server's clock when the sensor last found it not posted; None: not known.
+    :param organization: id of the organization whose order it is; None: not checked.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class InvoiceTransactionTrigger(BaseTrigger):
         tfso_conn_id: str = "tfso_default",
         poke_interval: float = 60.0,
         seen_at: str | None = None,
+        organization: str | None = None,
         **_: Any,
     ) -> None:
         # Further arguments are those of a later version that deferred before it was taken back.
@@ -42,6 +44,7 @@ class InvoiceTransactionTrigger(BaseTrigger):
         self.tfso_conn_id = tfso_conn_id
         self.poke_interval = poke_interval
         self.seen_at = seen_at
+        self.organization = organization
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, ids and numbers only."""
@@ -52,6 +55,7 @@ class InvoiceTransactionTrigger(BaseTrigger):
                 "tfso_conn_id": self.tfso_conn_id,
                 "poke_interval": self.poke_interval,
                 "seen_at": self.seen_at,
+                "organization": self.organization,
             },
         )
 
@@ -64,7 +68,9 @@ class InvoiceTransactionTrigger(BaseTrigger):
         event: dict[str, Any]
         try:
             interval = max(self.poke_interval, SHORTEST_INTERVAL)
-            answer = await wait_for_transaction(self.tfso_conn_id, self.sales_order_id, interval, _moment(self.seen_at))
+            answer = await wait_for_transaction(
+                self.tfso_conn_id, self.sales_order_id, interval, _moment(self.seen_at), self.organization
+            )
             if isinstance(answer, TfsoHypatosError):
                 event = {"status": "error", "kind": type(answer).__name__, "message": str(answer)}
             elif isinstance(answer, WaitFailed):

@@ -12,9 +12,12 @@ from contextlib import suppress
 from typing import NamedTuple, NoReturn, TypeAlias
 from weakref import WeakKeyDictionary
 
-from tfso_hypatos.exceptions import TfsoHypatosError
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from tfso_hypatos.exceptions import ConfigurationError, TfsoHypatosError
 from tfso_hypatos.flows.rounds import Round
 from tfso_hypatos.flows.watch import Outcome, Watch
+from tfso_hypatos.hooks.settings import Settings
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers.turn import Turn
 
@@ -22,6 +25,18 @@ log = logging.getLogger(__name__)
 
 LONGEST_BACK_OFF = 600.0
 """Seconds between two rounds at most, however often they have failed."""
+
+OPENING_BACK_OFF = 5.0
+"""Seconds until a connection that could not be read is tried for the second time; then twice as many, and so on."""
+
+LONGEST_OPENING_BACK_OFF = 60.0
+"""Seconds between two such tries at most."""
+
+OPENING_PATIENCE = 300.0
+"""Seconds after which a connection that could not be read is given up."""
+
+FEWEST_OPENINGS = 5
+"""Tries before a connection is given up, however many seconds have passed."""
 
 NOTABLE = 10
 """How many times as many waits, or as few, are worth a line in the log."""
@@ -34,7 +49,7 @@ AT_ONCE = 100
 
 
 class WaitFailed(NamedTuple):
-    """The poller met something that nobody thought of; it stands in the triggerer's log.
+    """The poller met something that nobody thought of, of all orders or of one; it stands in the triggerer's log.
 
     :param kind: name of the exception's class.
     """
@@ -45,11 +60,19 @@ class WaitFailed(NamedTuple):
 Answer: TypeAlias = Outcome | WaitFailed
 """What a wait is woken with. Not raised: one exception in thousands of tasks would gather a traceback of all."""
 
-_Wait: TypeAlias = asyncio.Future[Answer]
+_Wait: TypeAlias = asyncio.Future[Answer | None]
+"""One that gets None is to join anew."""
+
+_Key: TypeAlias = tuple[str, str | None]
+"""A connection, and the organization that it has to point to; None: whichever it does."""
 
 
 async def wait_for_transaction(
-    conn_id: str, order_id: int, interval: float, seen_at: datetime.datetime | None = None
+    conn_id: str,
+    order_id: int,
+    interval: float,
+    seen_at: datetime.datetime | None = None,
+    organization: str | None = None,
 ) -> Answer:
     """Wait until the invoice of an order is posted, or never will be, and return what was found.
 
@@ -57,22 +80,26 @@ async def wait_for_transaction(
     :param order_id: the order.
     :param interval: seconds between two looks.
     :param seen_at: the server's clock at a look that found it not posted; None: nobody knows.
+    :param organization: whose order it is; None: of whichever organization the connection points to.
     """
-    poller = _poller(conn_id)
-    wait = poller.join(order_id, interval, seen_at)
-    try:
-        return await wait
-    finally:
-        await poller.leave(wait, order_id, interval)
+    while True:
+        poller = _poller((conn_id, organization))
+        wait = poller.join(order_id, interval, seen_at)
+        try:
+            answer = await wait
+        finally:
+            await poller.leave(wait, order_id, interval)
+        if answer is not None:
+            return answer
 
 
 _ENDING: set[asyncio.Task[None]] = set()
 """Pollers that are closing; the loop itself would not keep them from being thrown away."""
 
-_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, Poller]] = WeakKeyDictionary()
 
 
-def _poller(conn_id: str) -> Poller:
+def _poller(key: _Key) -> Poller:
     """Return the poller of a connection in the running loop; a new one if there is none, or only one that is ending."""
     loop = asyncio.get_running_loop()
     pollers = _POLLERS.get(loop)
@@ -81,33 +108,36 @@ def _poller(conn_id: str) -> Poller:
         for closed in [each for each in _POLLERS.keys() if each.is_closed()]:  # noqa: SIM118 - a copy, of a weak mapping
             _POLLERS.pop(closed, None)
         pollers = _POLLERS[loop] = {}
-    if conn_id not in pollers:
-        pollers[conn_id] = Poller(conn_id, pollers)
-    return pollers[conn_id]
+    if key not in pollers:
+        pollers[key] = Poller(key, pollers)
+    return pollers[key]
 
 
 class Poller:
     """Looks at all the orders that are waited for on one connection, from the first wait to the last.
 
     Whatever ends it takes it out of the registry before it awaits anything: whoever finds it there may join.
+    It asks one API about one organization from its first look to its last: elsewhere, an id means another order.
 
-    :param conn_id: connection of type ``tfso``.
+    :param key: connection of type ``tfso``, and the organization that it has to point to.
     :param registry: where it stands as long as it can be joined.
     """
 
-    def __init__(self, conn_id: str, registry: dict[str, Poller]) -> None:
-        self.conn_id = conn_id
+    def __init__(self, key: _Key, registry: dict[_Key, Poller]) -> None:
+        self.conn_id, self.organization = self._key = key
         self._registry = registry
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._wake)
         self._waits: dict[int, set[_Wait]] = {}
+        # Those that have joined since the connection was last read.
+        self._newcomers: set[_Wait] = set()
         self._intervals: Counter[float] = Counter()
         self._turn = Turn(self._loop)
         self._hook: TfsoHook | None = None
         self._logged = 0
         # Not in the context of the first trigger: this does not belong into the log of its task.
         self._task = self._loop.create_task(
-            self._run(), name=f"wait for transactions on {conn_id}", context=contextvars.Context()
+            self._run(), name=f"wait for transactions on {self.conn_id}", context=contextvars.Context()
         )
         self._task.add_done_callback(self._ended)
 
@@ -125,9 +155,13 @@ class Poller:
         """
         wait: _Wait = self._loop.create_future()
         self._waits.setdefault(order_id, set()).add(wait)
-        self._watch.add(order_id, seen_at, self._loop.time())
+        self._newcomers.add(wait)
         self._intervals[interval] += 1
-        self._turn.call()
+        if self._watch.add(order_id, seen_at, self._loop.time()):
+            self._turn.call()
+        else:
+            # It was looked at a moment ago.
+            self._turn.reckon()
         return wait
 
     async def leave(self, wait: _Wait, order_id: int, interval: float) -> None:
@@ -137,6 +171,7 @@ class Poller:
         :param order_id: its order.
         :param interval: its interval.
         """
+        self._newcomers.discard(wait)
         waits = self._waits.get(order_id, set())
         waits.discard(wait)
         if not waits:
@@ -154,8 +189,8 @@ class Poller:
                 await asyncio.wait([self._task])
 
     def _unregister(self) -> None:
-        if self._registry.get(self.conn_id) is self:
-            del self._registry[self.conn_id]
+        if self._registry.get(self._key) is self:
+            del self._registry[self._key]
 
     def _wake(self, order_id: int, answer: Answer) -> None:
         """Answer all waits for an order; one that was cancelled needs no answer."""
@@ -195,11 +230,13 @@ class Poller:
     async def _poll(self) -> NoReturn:
         failures = 0
         while True:
-            is_early, has_joined = await self._turn.comes(lambda: self.interval)
-            if self._hook is None or has_joined:
+            is_early = await self._turn.comes(lambda: self.interval)
+            if self._hook is None:
                 await self._open()
+            elif self._newcomers and not is_early:
+                await self._reopen(self._hook)
             done = await self._look(early=is_early)
-            if done.fatal is not None and await self._open():
+            if done.fatal is not None and self._hook is not None and await self._reopen(self._hook):
                 done = await self._look(early=False)
             if done.fatal is not None:
                 raise done.fatal
@@ -208,22 +245,47 @@ class Poller:
             self._turn.ends(early=is_early, held=held)
             self._report(done, held)
 
-    async def _open(self) -> bool:
+    async def _open(self) -> None:
+        """Take the connection as it stands; what may be Airflow's own trouble is waited out for some minutes."""
+        began, tries = self._loop.time(), 0
+        while True:
+            joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
+            try:
+                settings = await hook.asettings()
+                break
+            except Exception as error:
+                tries += 1
+                is_patient = tries < FEWEST_OPENINGS or self._loop.time() - began < OPENING_PATIENCE
+                if not (_may_pass(error) and is_patient):
+                    raise
+                held = min(OPENING_BACK_OFF * 2.0 ** min(tries - 1, 10), LONGEST_OPENING_BACK_OFF)
+                text = "Connection %s cannot be read (%s); trying again in %.0f s"
+                log.warning(text, self.conn_id, type(error.__context__ or error).__name__, held)
+            await asyncio.sleep(held)
+        if self.organization not in (None, _target(settings).organization):
+            raise _points_elsewhere(self.conn_id)
+        self._hook = hook
+        self._newcomers -= joined
+
+    async def _reopen(self, former: TfsoHook) -> bool:
         """Take the connection as it stands now, and return whether it is another than before."""
-        hook = TfsoHook(self.conn_id)
-        if self._hook is None:
-            self._hook = hook
-            await hook.asettings()
-            return True
+        joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
         try:
-            is_same = await hook.asettings() == await self._hook.asettings()
+            before, now = await former.asettings(), await hook.asettings()
         except Exception as error:  # noqa: BLE001 - whatever it is, the waits that are under way can go on
             log.warning("Connection %s cannot be read again (%s)", self.conn_id, type(error).__name__)
             return False
-        if is_same:
+        if _target(now) != _target(before):
+            self._unregister()
+            for wait in self._newcomers:
+                if not wait.done():
+                    wait.set_result(None)
+            raise _points_elsewhere(self.conn_id)
+        self._newcomers -= joined
+        if now == before:
             return False
         log.info("Connection %s was changed; looking for transactions with what it says now", self.conn_id)
-        former, self._hook = self._hook, hook
+        self._hook = hook
         await former.aclose()
         return True
 
@@ -236,7 +298,14 @@ class Poller:
         async def read() -> None:
             await _enter_portal()
             for order_id in wanted:
-                await hook.adrive(watch.read(order_id, self._loop.time()))
+                try:
+                    await hook.adrive(watch.read(order_id, self._loop.time()))
+                except TfsoHypatosError:
+                    raise
+                except Exception as error:
+                    log.exception("Looking at sales order %s on %s failed", order_id, self.conn_id)
+                    watch.drop(order_id)
+                    self._wake(order_id, WaitFailed(type(error).__name__))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -260,6 +329,32 @@ class Poller:
         if not self._logged or not self._logged / NOTABLE < max(count, 1) < self._logged * NOTABLE:
             log.info("Waiting for the transactions of %d sales orders on %s", count, self.conn_id)
             self._logged = max(count, 1)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Say whether the failure to read a connection may be Airflow's, and not what stands in the connection.
+
+    Airflow says that there is no such connection, too, when its API server or its secrets backend cannot be reached.
+    """
+    return not isinstance(error, TfsoHypatosError) or isinstance(error.__context__, AirflowNotFoundException)
+
+
+class _Target(NamedTuple):
+    """Where a connection points to."""
+
+    url: str
+    organization: str
+
+
+def _target(settings: Settings) -> _Target:
+    return _Target(settings.url, settings.required_text("organization_id"))
+
+
+def _points_elsewhere(conn_id: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"connection {conn_id!r} now points to another organization or API URL than when the wait began, where the id "
+        "of the sales order means another order; point it back, or give the other organization its own connection"
+    )
 
 
 def back_off(interval: float, failures: int, trouble: TfsoHypatosError | None) -> float:

@@ -1,35 +1,23 @@
-"""When the next round of a poller is due: after an interval, or before its time for new waits."""
+"""When the next round of a poller is due: after an interval, or before its time for what nobody has looked at."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 GATHERING = 1.0
-"""Seconds from a new wait to the round before its time, so that triggers that start together make one."""
+"""Seconds from a call to the round before its time, so that triggers that start together make one."""
 
 EARLIEST = 0.1
-"""Part of the interval that lies between two rounds at least, however many waits are new."""
+"""Part of the interval that lies between two rounds at least, however many calls there are."""
 
 LONGEST_EARLIEST = 10.0
-"""Seconds that new waits need not wait for more than, however long the interval is."""
-
-
-class Due(NamedTuple):
-    """A round that is due.
-
-    :param is_early: it is one before its time, for new waits.
-    :param has_joined: there are new waits.
-    """
-
-    is_early: bool
-    has_joined: bool
+"""Seconds that a call need not wait for more than, however long the interval is."""
 
 
 class Turn:
-    """Keeps the time between rounds.
+    """Keeps the time between rounds; the first is called by itself.
 
     :param loop: the event loop of the rounds.
     """
@@ -37,7 +25,7 @@ class Turn:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._changed = asyncio.Event()
-        self._called_at = math.inf
+        self._called_at = loop.time()
         self._ended_at: float | None = None
         self._regular_ended_at = math.inf
         self._held_until = -math.inf
@@ -47,6 +35,10 @@ class Turn:
         if self._called_at == math.inf:
             self._called_at = self._loop.time()
             self._changed.set()
+
+    def reckon(self) -> None:
+        """Look at the interval again: it may have become shorter."""
+        self._changed.set()
 
     def ends(self, *, early: bool, held: float) -> None:
         """Note the end of a round.
@@ -60,8 +52,8 @@ class Turn:
             self._regular_ended_at = now
         self._held_until = now + held if held else -math.inf
 
-    async def comes(self, interval: Callable[[], float]) -> Due:
-        """Wait for the next round.
+    async def comes(self, interval: Callable[[], float]) -> bool:
+        """Wait for the next round, and return whether it is one before its time.
 
         :param interval: returns the seconds from one regular round to the next, as the waits want it now.
         """
@@ -72,10 +64,9 @@ class Turn:
             if self._ended_at is not None:
                 early_at = max(early_at, self._ended_at + min(EARLIEST * interval(), LONGEST_EARLIEST))
             if min(regular_at, early_at) <= now:
-                # The first of all is a regular one.
-                due = Due(regular_at > now and self._ended_at is not None, self._called_at < math.inf)
                 self._called_at = math.inf
-                return due
+                # The first of all is a regular one.
+                return regular_at > now and self._ended_at is not None
             timer = self._loop.call_at(min(regular_at, early_at), self._changed.set)
             try:
                 await self._changed.wait()
