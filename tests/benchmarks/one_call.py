@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -20,6 +20,7 @@ from tfso_hypatos.hooks.tfso import TfsoHook
 
 ROWS = (
     "`SyncTransport` over `requests.Session`",
+    "… both without `trust_env`",
     "`SyncTransport` over `HttpHook.run`",
     "… with the answer read as a model, over `requests.Session`",
     "`AsyncTransport` over `aiohttp`",
@@ -52,13 +53,17 @@ def sync_times(url: str, rounds: int, calls: int) -> dict[str, Times]:
     """Time everyone on ``requests``."""
     plain = requests.Session()
     http_hook = HttpHook("GET", "http_default")
-    with plain, TfsoHook() as hook:
-        transport = hook.transport
+    bare = requests.Session()
+    bare.trust_env = False
+    with plain, bare, TfsoHook() as hook, TfsoHook("tfso_bare") as bare_hook:
+        transport, bare_transport = hook.transport, bare_hook.transport
         contestants: dict[str, Callable[[], Any]] = {
             "ours": lambda: transport.drive(get_value()),
             "model": lambda: transport.drive(get_sales_order(ORDER_ID)),
             "peer": lambda: plain.get(url + PATH, headers=BEARER, timeout=(10, 30)).json(),
             "hook": lambda: http_hook.run(PATH, headers=BEARER, extra_options={"timeout": 30}).json(),
+            "bare": lambda: bare_transport.drive(get_value()),
+            "bare peer": lambda: bare.get(url + PATH, headers=BEARER, timeout=(10, 30)).json(),
         }
         return in_turn({name: repeated(call) for name, call in contestants.items()}, rounds=rounds, calls=calls)
 
@@ -107,7 +112,7 @@ def async_times(url: str, rounds: int, calls: int) -> dict[str, Times]:
             runner.run(hook.aclose())
 
 
-def rows(times: dict[str, Times], names: tuple[str, ...], peers: tuple[str, str], most: float) -> list[Row]:
+def rows(times: dict[str, Times], names: Sequence[str], peers: tuple[str, str], most: float) -> list[Row]:
     """Return the lines of one of the two kinds."""
     shown = {name: (each.best, milliseconds(each.best)) for name, each in times.items()}
     plain = (shown["peer"][0], f"`{peers[0]}` {shown['peer'][1]}")
@@ -124,15 +129,19 @@ def measure(scale: Scale) -> list[Row]:
     size = SIZES[scale]
     with served(str(STUB)) as server:
         url = f"http://127.0.0.1:{server.words[0]}"
-        ours = {
-            "conn_type": "tfso",
-            "host": url,
-            "login": "client",
-            "password": "secret",
-            "extra": {"organization_id": "100000000000001", "token_url": f"{url}/token"},
+        extra = {"organization_id": "100000000000001", "token_url": f"{url}/token"}
+        ours = {"conn_type": "tfso", "host": url, "login": "client", "password": "secret", "extra": extra}
+        connections = {
+            "tfso_default": ours,
+            "tfso_bare": {**ours, "extra": {**extra, "trust_env": False}},
+            "http_default": {"conn_type": "http", "host": url},
         }
-        with connected({"tfso_default": ours, "http_default": {"conn_type": "http", "host": url}}):
+        with connected(connections):
+            times = sync_times(url, *size)
+            first, *others = rows(times, (ROWS[0], *ROWS[2:4]), ("requests", "HttpHook"), 1.15)
+            bare, peer = times["bare"].best, times["bare peer"].best
+            second = over(ROWS[1], (bare, milliseconds(bare)), (peer, f"`requests` {milliseconds(peer)}"), 1.15)
             return [
-                *rows(sync_times(url, *size), ROWS[:3], ("requests", "HttpHook"), 1.15),
-                *rows(async_times(url, *size), ROWS[3:], ("aiohttp", "HttpAsyncHook"), 1.25),
+                *(first, second, *others),
+                *rows(async_times(url, *size), ROWS[4:], ("aiohttp", "HttpAsyncHook"), 1.25),
             ]

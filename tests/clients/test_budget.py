@@ -245,6 +245,17 @@ def test_who_leaves_the_queue_holds_up_nobody() -> None:
     assert budget._asked_at == {}
 
 
+def test_what_does_not_queue_goes_ahead_of_nobody() -> None:
+    budget = Budget(Limits(per_second=1.0))
+    assert [budget.take(EARLY) for _ in range(BURST + 1)] == [True] * BURST + [False]
+    place = place_in(budget, 1)
+    assert budget.ask(place, EARLY) is not None
+    assert not budget.take(EARLY + 2)
+    assert not budget.take(EARLY + 2, patient=False)
+    assert budget.ask(place, EARLY + 2) is None
+    assert [budget.take(EARLY + 2), budget.take(EARLY + 2)] == [True, False]
+
+
 def test_who_hangs_is_passed_by_and_keeps_its_place() -> None:
     budget = Budget(Limits(per_second=0.1))
     play(budget, [Asking(0)] * BURST)

@@ -92,7 +92,7 @@ async def running(*triggers: InvoiceTransactionTrigger) -> AsyncIterator[list[Tr
 async def until(condition: Callable[[], bool]) -> None:
     """Look until something is so."""
     async with asyncio.timeout(PATIENCE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.005)
 
 
