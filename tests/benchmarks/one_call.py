@@ -131,7 +131,7 @@ def measure(scale: Scale) -> list[Row]:
         url = f"http://127.0.0.1:{server.words[0]}"
         extra = {"organization_id": "100000000000001", "token_url": f"{url}/token"}
         ours = {"conn_type": "tfso", "host": url, "login": "client", "password": "secret", "extra": extra}
-        connections = {
+        connections: dict[str, dict[str, Any]] = {
             "tfso_default": ours,
             "tfso_bare": {**ours, "extra": {**extra, "trust_env": False}},
             "http_default": {"conn_type": "http", "host": url},

@@ -35,7 +35,7 @@ CONCURRENCY = 16
 BUDGET = 40
 """Requests a second, where there is a budget."""
 
-SIZES = {Scale.TINY: (1, 4, 1), Scale.QUICK: (1, 40, 4), Scale.FULL: (4, 200, 16)}
+SIZES = {Scale.TINY: (1, 4, 1), Scale.QUICK: (1, 40, 2), Scale.FULL: (4, 200, 16)}
 """Rounds; orders of a batch, and of mapped tasks."""
 
 RECORDS = (1_000, 10_000, 100_000)
@@ -179,7 +179,7 @@ def _used(seconds: float, who: str) -> tuple[float, str]:
 
 def at_a_budget(scale: Scale) -> Row:
     """Return how much of its budget a batch uses."""
-    count = {Scale.TINY: 1, Scale.QUICK: 15, Scale.FULL: 120}[scale]
+    count = {Scale.TINY: 1, Scale.QUICK: 8, Scale.FULL: 120}[scale]
     with sandbox() as url:
         limited = connections_to(url)["tfso_default"]
         limited["extra"] = {**limited["extra"], "requests_per_second": BUDGET}

@@ -34,12 +34,12 @@ ROWS = tuple(f"{count:,} waits: {what}" for count in COUNTS for what in WHATS)
 FACTORS = {10: 240.0, 100: 240.0, 1_000: 120.0, 10_000: 45.0}
 """How much faster the hour passes."""
 
-QUICK = {10: 1200.0, 100: 1200.0, 1_000: 720.0, 10_000: 360.0}
+QUICK = {10: 1800.0, 100: 1800.0, 1_000: 1200.0, 10_000: 360.0}
 TINY = {10: 2400.0}
 FASTEST_PEER = 200.0
 """Requests a second that one event loop and the server can do without being in each other's way."""
 
-PEER_SECONDS = {Scale.TINY: 0.2, Scale.QUICK: 2.0, Scale.FULL: 10.0}
+PEER_SECONDS = {Scale.TINY: 0.2, Scale.QUICK: 1.0, Scale.FULL: 10.0}
 PROBE = 0.005
 LATEST = 1.0
 """Seconds after which a wait must be woken, beside the interval: the machine's part, which is not divided."""
