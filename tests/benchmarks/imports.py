@@ -16,7 +16,7 @@ from tests.benchmarks.timing import Times, milliseconds
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "dags" / "order_to_invoice.py"
 FRESH = Path(__file__).with_name("fresh.py")
-ROUNDS = {Scale.TINY: 1, Scale.QUICK: 5, Scale.FULL: 40}
+ROUNDS = {Scale.TINY: 1, Scale.QUICK: 3, Scale.FULL: 40}
 IMPORTS, COLD, WARM = "Import of operators and sensors", "DAG file, for the first time", "DAG file, again"
 PEERS = ("HTTP", "dbt Cloud")
 ROWS = tuple(f"{what}, over {peer}" for what in (IMPORTS, COLD, WARM) for peer in PEERS)
