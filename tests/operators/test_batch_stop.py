@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -148,6 +149,37 @@ def test_a_loop_passes_on_what_is_raised_in_it() -> None:
 
     with pytest.raises(KeyError):
         run_on_a_loop(broken, lambda: None)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_time_out_while_the_thread_starts_leaves_no_work_behind(
+    monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    events: list[str] = []
+    at_work = threading.Event()
+
+    async def work() -> None:
+        at_work.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            events.append("cancelled")
+            raise
+
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if begun:
+            start(thread)
+            at_work.wait(30)
+        raise TimedOut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(TimedOut):
+            run_on_a_loop(work, lambda: events.append("stopped"))
+    assert events == (["stopped", "cancelled"] if begun else [])
+    assert not [thread for thread in threading.enumerate() if thread.name == "batch"]
 
 
 CHILD = """
