@@ -152,9 +152,7 @@ def test_a_loop_passes_on_what_is_raised_in_it() -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_time_out_while_the_thread_starts_leaves_no_work_behind(
-    monkeypatch: pytest.MonkeyPatch, begun: bool
-) -> None:
+def test_a_time_out_while_the_thread_starts_leaves_no_work_behind(monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     events: list[str] = []
     at_work = threading.Event()
 

@@ -52,6 +52,11 @@ def members(item: Any, allowed: frozenset[str]) -> Mapping[str, Any]:
     return item
 
 
+def _origin(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    known = earlier.get("input_hash")
+    return digest(16, canonical([known, asked])) if isinstance(known, str) and known else ""
+
+
 @dataclass
 class Creation:
     """Creates the sales order of each item.
@@ -144,7 +149,16 @@ class Invoicing:
         holder = self.created_by(earlier)
         name = labels.get("order_key", str(task.order_id))
         content = digest(16, canonical(arguments))
-        return Job(name, str(task.order_id), content, labels, lambda: self._invoice(task, holder))
+        asked = {name: each for name, each in arguments.items() if name != "sales_order_id"}
+        return Job(
+            name,
+            str(task.order_id),
+            content,
+            labels,
+            lambda: self._invoice(task, holder),
+            origin=_origin(earlier, asked),
+            held=given(earlier.get("holder")),
+        )
 
     async def _invoice(self, task: InvoiceOrder, holder: Holder | None) -> dict[str, Any]:
         flow = invoice(task, self.timing, self.hook.organization, self.me, holder)
