@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from airflow.sdk import DAG
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, PermissionDenied
 from tfso_hypatos.operators import batch_run
+from tfso_hypatos.operators.batch_steps import Creation
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     CreateSalesOrdersOperator,
@@ -20,8 +22,12 @@ from tfso_hypatos.operators.sales_order import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Connections, Log
     from tests.operators.conftest import Run
+
+    from tfso_hypatos.flows.intent import Intent
 
 pytestmark = pytest.mark.usefixtures("connections")
 
@@ -59,7 +65,10 @@ def test_three_batches_take_every_order_to_its_invoice_and_into_hypatos(run: Run
     assert [each["order_key"] for each in created] == keys == [each["order_key"] for each in invoiced]
     assert [each["sales_order_id"] for each in created] == [each["sales_order_id"] for each in invoiced]
     assert enriched == [{"order_key": key, "external_id": key, "outcome": "inserted"} for key in keys]
-    assert [order["grossAmount"] for order in sorted(log.orders, key=lambda each: each["id"])]
+    amounts = {order["id"]: order["grossAmount"] for order in log.orders}
+    assert [amounts[each["sales_order_id"]] for each in created] == [
+        (number + 3) * Decimal("1.25") for number in range(1, 8)
+    ]
     assert all(len(order["lines"]) == 2 for order in log.orders)
     assert sorted(invoice["order_id"] for invoice in log.invoices) == sorted(each["id"] for each in log.orders)
     assert sorted(log.records) == keys
@@ -213,11 +222,48 @@ def test_a_refused_secret_ends_the_batch_at_once(run: Run, log: Log, connections
     assert len(log.token_requests) <= 2
 
 
-def test_a_missing_scope_ends_the_batch_at_once(run: Run, log: Log) -> None:
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_a_missing_scope_ends_the_batch_after_three_orders(run: Run, log: Log, count: int) -> None:
     log.sandbox.configure(missing_scopes=["api.invoicing.salesorder:write"])
     with pytest.raises(PermissionDenied):
-        run.execute(creating(items(30), concurrency=2))
-    assert len(log.sent("POST")) <= 2
+        run.execute(creating(items(count), concurrency=1))
+    assert len(log.sent("POST")) == min(count, 3)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *keys: str) -> None:
+    """Let these orders fail with this error."""
+    create = Creation._create
+
+    async def create_or_fail(self: Creation, intent: Intent) -> dict[str, Any]:
+        if intent.order_key in keys:
+            raise error
+        return await create(self, intent)
+
+    monkeypatch.setattr(Creation, "_create", create_or_fail)
+
+
+DENIED = PermissionDenied("this order is another department's", status=403)
+
+
+@pytest.mark.parametrize("denied", ["web-1", "web-3", "web-6"])
+def test_an_order_that_is_denied_does_not_stop_the_others(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    failing(monkeypatch, DENIED, denied)
+    with pytest.raises(BatchFailed, match=r"1 of 6 orders failed; 5 are done \(1 × PermissionDenied\)") as caught:
+        run.execute(creating(items(6), concurrency=1))
+    assert caught.value.permanent
+    assert len(log.orders) == 5
+
+
+def test_orders_that_are_denied_after_others_were_done_do_not_end_the_batch(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failing(monkeypatch, DENIED, "web-2", "web-3", "web-4", "web-5")
+    operator = creating(items(7), concurrency=1, results_path=str(tmp_path))
+    for try_number in (1, 2):
+        with pytest.raises(BatchFailed, match="4 of 7 orders failed; 3 are done"):
+            run.execute(operator, try_number=try_number)
 
 
 def test_a_service_that_is_down_is_not_asked_for_every_order(

@@ -63,6 +63,11 @@ class Collected:
         self._plan = plan
         self._results: dict[int, dict[str, Any]] = {}
 
+    @property
+    def from_earlier_tries(self) -> bool:
+        """Whether earlier tries have done orders: they left nothing."""
+        return False
+
     def has(self, job: Job) -> bool:  # noqa: ARG002 - as those that are written
         """Say whether an earlier try has done this order: it left nothing."""
         return False
@@ -114,9 +119,14 @@ class Written:
     def _read(self, file: ObjectStoragePath) -> None:
         self._done.update(str(decode(line).get("input_hash")) for line in lines_of(file))
 
+    @property
+    def from_earlier_tries(self) -> bool:
+        """Whether earlier tries have done orders."""
+        return bool(self._done)
+
     def has(self, job: Job) -> bool:
         """Say whether an earlier try has done this very order."""
-        return bool(self._done) and job.input_hash in self._done
+        return self.from_earlier_tries and job.input_hash in self._done
 
     def add(self, position: int, job: Job, result: Mapping[str, Any]) -> None:  # noqa: ARG002 - as those in memory
         """Keep a result until it is written."""

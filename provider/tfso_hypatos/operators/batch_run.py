@@ -37,7 +37,10 @@ FIRST_IN_A_ROW = 20
 LAST_IN_A_ROW = 50
 """So many orders fail one after the other, each for a passing reason: the service is down."""
 
-ENDING = (AuthenticationFailed, PermissionDenied, ConfigurationError, Stopped)
+FIRST_DENIED = 3
+"""The first so many orders are denied: it is a scope that is missing, and no matter of the single order."""
+
+ENDING = (AuthenticationFailed, ConfigurationError, Stopped)
 """Errors that every other order would meet as well."""
 
 
@@ -69,6 +72,7 @@ class BatchRun:
         self._killed = killed
         self._running: set[str] = set()
         self._done = self._failed = self._skipped = self._in_a_row = 0
+        self._denied = 0
         self._failures: list[Failure] = []
         self._kinds: Counter[str] = Counter()
         self._permanent = True
@@ -153,6 +157,9 @@ class BatchRun:
             result = await job.run()
         except ENDING as error:
             self._ending = self._ending or error
+        except PermissionDenied as error:
+            self._note(job.name, error)
+            self._end_if_all_are_denied(error)
         except TfsoHypatosError as error:
             self._note(job.name, error)
         else:
@@ -161,6 +168,12 @@ class BatchRun:
             self._results.add(position, job, result)
             if part := self._results.take(PART_SIZE):
                 await asyncio.to_thread(self._results.write, part)
+
+    def _end_if_all_are_denied(self, error: PermissionDenied) -> None:
+        self._denied += 1
+        only_denials = self._denied == self._failed and not self._done and not self._results.from_earlier_tries
+        if only_denials and self._denied >= min(FIRST_DENIED, self._plan.total - len(self._plan.repeats)):
+            self._ending = self._ending or error
 
     def _note(self, name: str, error: TfsoHypatosError) -> None:
         failure = Failure(name, type(error).__name__, str(error))
