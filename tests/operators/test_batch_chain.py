@@ -266,6 +266,17 @@ def test_orders_that_are_denied_after_others_were_done_do_not_end_the_batch(
             run.execute(operator, try_number=try_number)
 
 
+def test_an_error_that_nobody_thought_of_is_that_of_one_order(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing(monkeypatch, KeyError("surprise"), "web-1")
+    with pytest.raises(BatchFailed, match=r"1 of 6 orders failed; 5 are done \(1 × KeyError\)\. web-1: ") as caught:
+        run.execute(creating(items(6), concurrency=3))
+    assert not caught.value.permanent
+    assert len(log.orders) == 5
+    assert any(record.exc_info for record in caplog.records)
+
+
 def test_a_service_that_is_down_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

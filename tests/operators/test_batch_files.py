@@ -256,6 +256,55 @@ def test_a_file_that_is_not_there_or_no_text_is_told(run: Run, tmp_path: Path) -
         run.execute(creating((tmp_path / "orders.jsonl").as_uri()))
 
 
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("times", [1, 9])
+def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
+    run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 1)
+    # One of three is done long before the others, which are in the middle of their work when its result is lost.
+    log.sandbox.add_fault(action="slow", seconds=0.3, method="POST", path="/lines$", skip=1, times=2)
+    write, failed = Written.write, []
+
+    def full(self: Written, part: batch_results.Part) -> None:
+        if len(failed) < times:
+            failed.append(part)
+            raise OSError("no space left on device")
+        write(self, part)
+
+    operator = creating(written(tmp_path / "orders.jsonl", *map(item, range(9))), tmp_path / "created", concurrency=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(Written, "write", full)
+        with pytest.raises(OSError, match="no space"):
+            run.execute(operator)
+    assert 3 <= len(log.orders) < 9
+    assert all(len(order["lines"]) == 1 for order in log.orders)
+    assert len(lines_in(tmp_path / "created")) == (len(log.orders) if times == 1 else 0)
+    assert run.execute(operator, try_number=2)["failed"] == 0
+    assert len(log.orders) == len(lines_in(tmp_path / "created")) == 9
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_file_that_cannot_be_read_to_its_end_lets_the_orders_that_were_begun_end(
+    run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "orders.jsonl", *map(item, range(4)))
+    read, passes = FileSource.__iter__, []
+
+    def broken(self: FileSource) -> Any:
+        passes.append(self)
+        for entry in read(self):
+            if len(passes) == 2 and entry.position == 3:
+                raise OSError("the storage is gone")
+            yield entry
+
+    monkeypatch.setattr(FileSource, "__iter__", broken)
+    with pytest.raises(OSError, match="storage is gone"):
+        run.execute(creating(path, tmp_path / "created", concurrency=4))
+    assert len(lines_in(tmp_path / "created")) == len(log.orders) == 3
+    assert all(len(order["lines"]) == 1 for order in log.orders)
+
+
 class FakeStep:
     """Does nothing with an order and returns a result of the usual size."""
 
