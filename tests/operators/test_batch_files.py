@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from pathlib import Path
@@ -264,7 +265,8 @@ def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
     monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 1)
     # One of three is done long before the others, which are in the middle of their work when its result is lost.
     log.sandbox.add_fault(action="slow", seconds=0.3, method="POST", path="/lines$", skip=1, times=2)
-    write, failed = Written.write, []
+    write = Written.write
+    failed: list[batch_results.Part] = []
 
     def full(self: Written, part: batch_results.Part) -> None:
         if len(failed) < times:
@@ -316,6 +318,24 @@ class FakeStep:
 
         key = item["order_key"]
         return Job(key, key, json.dumps(item["lines"]), {"order_key": key}, work)
+
+
+@pytest.mark.parametrize("count", [0, 1, 250])
+def test_a_file_is_read_in_a_thread_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    source, step = FileSource(written(tmp_path / "orders.jsonl", *map(item, range(count)))), FakeStep()
+    plan = check(source, step.job)
+    read, loops = FileSource.__iter__, []
+
+    def watched(self: FileSource) -> Any:
+        for entry in read(self):
+            loops.append(asyncio._get_running_loop())
+            yield entry
+
+    monkeypatch.setattr(FileSource, "__iter__", watched)
+    run = BatchRun(step, plan, source, Collected(plan), 16, lambda: False)
+    run_on_a_loop(run.run, lambda: None)
+    assert run.counts().done == count
+    assert loops == [None] * count
 
 
 def peak_of(tmp_path: Path, count: int) -> int:

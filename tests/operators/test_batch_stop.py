@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -276,6 +277,35 @@ def test_arguments_that_cannot_work_are_told(log: Log, arguments: dict[str, Any]
 @pytest.mark.parametrize("orders", ["{}", {}, 7, '"text"'])
 def test_orders_that_are_no_list_are_told(log: Log, orders: Any) -> None:
     assert "orders: a list of orders is needed" in refused(log, CreateSalesOrdersOperator(task_id="t", orders=orders))
+
+
+class Outputs(Sequence[Any]):
+    """The outputs of a mapped task, as Airflow gives them: fetched when asked for, equal to any sequence."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+        self.threads: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, key: Any) -> Any:
+        self.threads.add(threading.current_thread().name)
+        return self._values[key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_the_outputs_of_a_mapped_task_are_a_list(run: Run, log: Log, count: int) -> None:
+    outputs = Outputs([item(number) for number in range(count)])
+    results = run.execute(CreateSalesOrdersOperator(task_id="create", orders=outputs))
+    assert len(results) == len(log.orders) == count
+    assert outputs.threads <= {threading.current_thread().name}
 
 
 @pytest.mark.parametrize("native", [False, True])

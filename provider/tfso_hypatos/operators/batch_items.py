@@ -185,7 +185,8 @@ def source_of(orders: Any, path: Any) -> Source:
         return FileSource(str(items["results_path"]))
     if not isinstance(items, Sequence) or isinstance(items, str | bytes):
         raise InvalidInput([Problem("orders", f"a list of orders is needed, not {type(items).__name__}")])
-    return ListSource(items)
+    # The outputs of a mapped task are fetched from Airflow one by one as they are asked for; here, all at once.
+    return ListSource(list(items[:]))
 
 
 @dataclass(frozen=True)

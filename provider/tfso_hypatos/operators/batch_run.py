@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from itertools import islice
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.exceptions import (
@@ -36,6 +37,9 @@ FIRST_IN_A_ROW = 20
 
 LAST_IN_A_ROW = 50
 """So many orders fail one after the other, each for a passing reason: the service is down."""
+
+READ_AHEAD = 100
+"""Items that are read at once."""
 
 FIRST_DENIED = 3
 """The first so many orders are denied: it is a scope that is missing, and no matter of the single order."""
@@ -67,6 +71,8 @@ class BatchRun:
         self._step = step
         self._plan = plan
         self._entries: Iterator[Entry] = iter(source)
+        self._ahead: deque[Entry] = deque()
+        self._reading = asyncio.Lock()
         self._results = results
         self._concurrency = concurrency
         self._killed = killed
@@ -123,18 +129,25 @@ class BatchRun:
             await asyncio.gather(*workers, report, return_exceptions=True)
 
     async def _worker(self) -> None:
-        while not self._down and self._ending is None:
+        while True:
             try:
-                entry = next(self._entries, None)
+                entry = await self._next()
             except Exception as error:  # noqa: BLE001 - raised once the orders that were begun have ended
                 self._end(error)
                 return
-            if entry is None:
+            if entry is None or self._down or self._ending is not None:
                 return
             if self._killed():
                 self._end(Stopped("the task was killed; no further order was begun"))
                 return
             await self._take(entry)
+
+    async def _next(self) -> Entry | None:
+        # Reading may wait for a storage far away, and the loop must not: in a thread, and not one by one.
+        async with self._reading:
+            if not self._ahead:
+                self._ahead.extend(await asyncio.to_thread(lambda: list(islice(self._entries, READ_AHEAD))))
+            return self._ahead.popleft() if self._ahead else None
 
     async def _take(self, entry: Entry) -> None:
         if entry.position in self._plan.repeats:
