@@ -210,6 +210,14 @@ def test_a_file_that_comes_after_the_check_moves_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("connections")
+def test_mapped_batches_that_share_a_folder_are_told_how_not_to(run: Run, tmp_path: Path) -> None:
+    operator = creating(written(tmp_path / "orders.jsonl", item(1)), tmp_path / "created")
+    run.execute(operator, map_index=0)
+    with pytest.raises(InvalidInput, match=r"for a mapped task \{\{ ti\.map_index \}\}"):
+        run.execute(operator, map_index=1)
+
+
+@pytest.mark.usefixtures("connections")
 def test_what_was_done_before_an_end_is_written(run: Run, log: Log, tmp_path: Path) -> None:
     operator = creating(
         written(tmp_path / "orders.jsonl", *map(item, range(1, 9))), tmp_path / "created", concurrency=1

@@ -30,7 +30,8 @@ class CreateSalesOrdersOperator(BatchOperator):
         :class:`CreateSalesOrderOperator` takes them; or its JSON text. (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them. Any URL
         that Airflow's object storage knows. (templated)
-    :param results_path: folder that results are written to, one of its own for every task and run. (templated)
+    :param results_path: folder that results are written to, one of its own for every task and run, and for every map
+        index. (templated)
     :param concurrency: orders at a time.
     :param marker_field: field of the order that carries the marker: ``internalMemo`` or ``referenceNumber``.
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
@@ -93,7 +94,8 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         ``distribution_method``. Or the list's JSON text. (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them: the
         ``results_path`` of an earlier task. (templated)
-    :param results_path: folder that results are written to, one of its own for every task and run. (templated)
+    :param results_path: folder that results are written to, one of its own for every task and run, and for every map
+        index. (templated)
     :param concurrency: orders at a time.
     :param invoice_date: ``YYYY-MM-DD``; left out, 24SevenOffice takes today. (templated)
     :param due_date: ``YYYY-MM-DD``; left out, it follows from the terms. (templated)
@@ -162,7 +164,8 @@ class EnrichSalesOrdersOperator(BatchOperator):
         list's JSON text. (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them: the
         ``results_path`` of an earlier task. (templated)
-    :param results_path: folder that results are written to, one of its own for every task and run. (templated)
+    :param results_path: folder that results are written to, one of its own for every task and run, and for every map
+        index. (templated)
     :param concurrency: orders at a time.
     :param on_missing: what to do if Hypatos has no such record: ``fail``, ``skip`` or ``insert``. (templated)
     :param hypatos_conn_id: connection of type ``hypatos``. (templated)
