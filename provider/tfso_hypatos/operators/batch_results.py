@@ -111,8 +111,8 @@ class Written:
         files = json_lines_in(self._folder) if self._folder.is_dir() else []
         if any(not file.name.startswith(f"{mine}-") for file in files):
             rule = (
-                "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }}, and "
-                "for a mapped task {{ ti.map_index }})"
+                "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }}, "
+                "and for a mapped task {{ ti.map_index }})"
             )
             raise InvalidInput([Problem("results_path", rule)])
         for file in files:
