@@ -323,7 +323,7 @@ class FakeStep:
 
     def job(self, item: Any) -> Job:
         async def work() -> dict[str, Any]:
-            return {"order_key": key, "sales_order_id": 7, "line_hashes": [f"{key}-{n}" for n in range(20)]}
+            return {"order_key": key, "sales_order_id": 7, "line_hashes": [f"{key}-{n}" for n in range(60)]}
 
         key = item["order_key"]
         return Job(key, key, json.dumps(item["lines"]), {"order_key": key}, work)
@@ -372,7 +372,7 @@ def test_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 100)
     peak_of(tmp_path, 200)
     few, many = peak_of(tmp_path, 600), peak_of(tmp_path, 1800)
-    # A line is 2,500 bytes and a result 700; what grows are a few short hashes for each order.
+    # A line is 2,500 bytes and a result 800; what grows are a few short hashes for each order.
     assert (many - few) / 1200 < 300
 
 
