@@ -12,12 +12,11 @@ import pytest
 from airflow.sdk import DAG
 
 from tfso_hypatos.exceptions import BatchFailed, InvalidInput, Stopped
-from tfso_hypatos.operators import batch_results
 from tfso_hypatos.operators.arguments import TaskIdentity
-from tfso_hypatos.operators.batch_items import FileSource, Job, ListSource, check
-from tfso_hypatos.operators.batch_loop import run_on_a_loop
-from tfso_hypatos.operators.batch_results import Collected, Written
-from tfso_hypatos.operators.batch_run import BatchRun
+from tfso_hypatos.operators.batch.items import FileSource, Job, ListSource, check
+from tfso_hypatos.operators.batch.loop import run_on_a_loop
+from tfso_hypatos.operators.batch.results import Collected, Counts, Part, Written
+from tfso_hypatos.operators.batch.run import BatchRun
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrdersOperator,
     EnrichSalesOrdersOperator,
@@ -89,7 +88,7 @@ def test_an_empty_file_leaves_a_folder_for_the_next_task(run: Run, log: Log, tmp
 def test_a_retry_does_only_what_is_not_done(
     run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 2)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.run.PART_SIZE", 2)
     log.sandbox.configure(known_customers=[42])
     path = written(tmp_path / "orders.jsonl", *(item(number, 43 if number == 3 else 42) for number in range(1, 7)))
     operator = creating(path, tmp_path / "created")
@@ -270,13 +269,13 @@ def test_a_file_that_is_not_there_or_no_text_is_told(run: Run, tmp_path: Path) -
 def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
     run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 1)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.run.PART_SIZE", 1)
     # One of three is done long before the others, which are in the middle of their work when its result is lost.
     log.sandbox.add_fault(action="slow", seconds=0.3, method="POST", path="/lines$", skip=1, times=2)
     write = Written.write
-    failed: list[batch_results.Part] = []
+    failed: list[Part] = []
 
-    def full(self: Written, part: batch_results.Part) -> None:
+    def full(self: Written, part: Part) -> None:
         if len(failed) < times:
             failed.append(part)
             raise OSError("no space left on device")
@@ -298,7 +297,7 @@ def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
 def test_a_file_that_cannot_be_read_to_its_end_lets_the_orders_that_were_begun_end(
     run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch_run.READ_AHEAD", 1)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.run.READ_AHEAD", 1)
     path = written(tmp_path / "orders.jsonl", *map(item, range(4)))
     read, passes = FileSource.__iter__, []
 
@@ -369,7 +368,7 @@ def peak_of(tmp_path: Path, count: int) -> int:
 
 
 def test_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch_run.PART_SIZE", 100)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.run.PART_SIZE", 100)
     peak_of(tmp_path, 200)
     few, many = peak_of(tmp_path, 600), peak_of(tmp_path, 1800)
     # A line is 2,500 bytes and a result 800; what grows are a few short hashes for each order.
@@ -379,7 +378,7 @@ def test_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_part_is_never_seen_half_written(tmp_path: Path) -> None:
     results = Written(str(tmp_path), TaskIdentity("d", "r", "t", -1, 1))
     (tmp_path / ".begun.jsonl").write_text('{"order_')
-    results.write(batch_results.Part("a.jsonl", '{"order_key":"web-1"}\n'))
+    results.write(Part("a.jsonl", '{"order_key":"web-1"}\n'))
     assert [entry.given for entry in FileSource(str(tmp_path))] == ['{"order_key":"web-1"}\n']
 
 
@@ -390,5 +389,5 @@ def test_what_is_collected_is_in_the_order_of_the_items() -> None:
     collected = Collected(plan)
     for position in (1, 0):
         collected.add(position, step.job(entries[position]), {"n": position})
-    counts = batch_results.Counts(3, 2, 0, 1)
+    counts = Counts(3, 2, 0, 1)
     assert [each["n"] for each in collected.outcome(counts)] == [0, 1, 0]

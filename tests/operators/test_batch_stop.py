@@ -20,7 +20,7 @@ from airflow.sdk import DAG
 from tfso_hypatos.clients.messages import pause
 from tfso_hypatos.exceptions import BatchFailed, ConfigurationError, Failure, InvalidInput, Stopped
 from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.operators.batch_loop import run_on_a_loop
+from tfso_hypatos.operators.batch.loop import run_on_a_loop
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrdersOperator,
     EnrichSalesOrdersOperator,

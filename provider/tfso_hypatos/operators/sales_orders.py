@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfso_hypatos.operators.arguments import TaskIdentity, created_from
 from tfso_hypatos.operators.base import holder_of
-from tfso_hypatos.operators.batch import BatchOperator
-from tfso_hypatos.operators.billing import DETAILS, InvoicingOperator
+from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
+from tfso_hypatos.operators.invoice_arguments import DETAILS, InvoicingOperator
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from tfso_hypatos.operators.batch_items import Step
+    from tfso_hypatos.operators.batch.items import Step
 
 
 class CreateSalesOrdersOperator(BatchOperator):
@@ -67,7 +67,7 @@ class CreateSalesOrdersOperator(BatchOperator):
 
     def _step(self, context: Context) -> Step:
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.batch_steps import Creation
+        from tfso_hypatos.operators.batch.steps import Creation
 
         hook = self._stoppable(TfsoHook(self.tfso_conn_id))
         me = TaskIdentity.of(context)
@@ -139,7 +139,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
 
     def _step(self, context: Context) -> Step:
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.batch_steps import Invoicing
+        from tfso_hypatos.operators.batch.steps import Invoicing
 
         hook = self._stoppable(TfsoHook(self.tfso_conn_id))
         me = holder_of(context, self.task_id)
@@ -197,7 +197,7 @@ class EnrichSalesOrdersOperator(BatchOperator):
     def _step(self, context: Context) -> Step:  # noqa: ARG002 - a patch is the same for every try
         from tfso_hypatos.hooks.hypatos import HypatosHook
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.batch_steps import Enriching
+        from tfso_hypatos.operators.batch.steps import Enriching
 
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id))
         _ = hypatos.settings

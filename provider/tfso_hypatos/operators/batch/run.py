@@ -21,8 +21,8 @@ from tfso_hypatos.exceptions import (
     Stopped,
     TfsoHypatosError,
 )
-from tfso_hypatos.operators.batch_items import Entry, Job, Plan, Source, Step
-from tfso_hypatos.operators.batch_results import PART_SIZE, Collected, Counts, Part, Written
+from tfso_hypatos.operators.batch.items import Entry, Job, Plan, Source, Step
+from tfso_hypatos.operators.batch.results import PART_SIZE, Collected, Counts, Part, Written
 
 log = logging.getLogger(__name__)
 

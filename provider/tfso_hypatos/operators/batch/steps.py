@@ -22,9 +22,9 @@ from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch
 from tfso_hypatos.operators.arguments import given, structured
-from tfso_hypatos.operators.batch_items import Job
-from tfso_hypatos.operators.billing import DETAILS, invoice_order
+from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
+from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
 
 RESULT_FIELDS = frozenset(
     {

@@ -14,7 +14,7 @@ from tfso_hypatos.clients.messages import decode, encode
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.operators.arguments import TaskIdentity
-from tfso_hypatos.operators.batch_items import SUFFIX, Job, Plan, json_lines_in, lines_of
+from tfso_hypatos.operators.batch.items import SUFFIX, Job, Plan, json_lines_in, lines_of
 
 log = logging.getLogger(__name__)
 
