@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, PermissionDenied
-from tfso_hypatos.operators import batch_run
+from tfso_hypatos.operators.batch.steps import Creation
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     CreateSalesOrdersOperator,
@@ -20,8 +21,12 @@ from tfso_hypatos.operators.sales_order import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Connections, Log
     from tests.operators.conftest import Run
+
+    from tfso_hypatos.flows.intent import Intent
 
 pytestmark = pytest.mark.usefixtures("connections")
 
@@ -59,7 +64,10 @@ def test_three_batches_take_every_order_to_its_invoice_and_into_hypatos(run: Run
     assert [each["order_key"] for each in created] == keys == [each["order_key"] for each in invoiced]
     assert [each["sales_order_id"] for each in created] == [each["sales_order_id"] for each in invoiced]
     assert enriched == [{"order_key": key, "external_id": key, "outcome": "inserted"} for key in keys]
-    assert [order["grossAmount"] for order in sorted(log.orders, key=lambda each: each["id"])]
+    amounts = {order["id"]: order["grossAmount"] for order in log.orders}
+    assert [amounts[each["sales_order_id"]] for each in created] == [
+        (number + 3) * Decimal("1.25") for number in range(1, 8)
+    ]
     assert all(len(order["lines"]) == 2 for order in log.orders)
     assert sorted(invoice["order_id"] for invoice in log.invoices) == sorted(each["id"] for each in log.orders)
     assert sorted(log.records) == keys
@@ -213,17 +221,65 @@ def test_a_refused_secret_ends_the_batch_at_once(run: Run, log: Log, connections
     assert len(log.token_requests) <= 2
 
 
-def test_a_missing_scope_ends_the_batch_at_once(run: Run, log: Log) -> None:
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_a_missing_scope_ends_the_batch_after_three_orders(run: Run, log: Log, count: int) -> None:
     log.sandbox.configure(missing_scopes=["api.invoicing.salesorder:write"])
     with pytest.raises(PermissionDenied):
-        run.execute(creating(items(30), concurrency=2))
-    assert len(log.sent("POST")) <= 2
+        run.execute(creating(items(count), concurrency=1))
+    assert len(log.sent("POST")) == min(count, 3)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *keys: str) -> None:
+    """Let these orders fail with this error."""
+    create = Creation._create
+
+    async def create_or_fail(self: Creation, intent: Intent) -> dict[str, Any]:
+        if intent.order_key in keys:
+            raise error
+        return await create(self, intent)
+
+    monkeypatch.setattr(Creation, "_create", create_or_fail)
+
+
+DENIED = PermissionDenied("this order is another department's", status=403)
+
+
+@pytest.mark.parametrize("denied", ["web-1", "web-3", "web-6"])
+def test_an_order_that_is_denied_does_not_stop_the_others(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    failing(monkeypatch, DENIED, denied)
+    with pytest.raises(BatchFailed, match=r"1 of 6 orders failed; 5 are done \(1 × PermissionDenied\)") as caught:
+        run.execute(creating(items(6), concurrency=1))
+    assert caught.value.permanent
+    assert len(log.orders) == 5
+
+
+def test_orders_that_are_denied_after_others_were_done_do_not_end_the_batch(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failing(monkeypatch, DENIED, "web-2", "web-3", "web-4", "web-5")
+    operator = creating(items(7), concurrency=1, results_path=str(tmp_path))
+    for try_number in (1, 2):
+        with pytest.raises(BatchFailed, match="4 of 7 orders failed; 3 are done"):
+            run.execute(operator, try_number=try_number)
+
+
+def test_an_error_that_nobody_thought_of_is_that_of_one_order(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing(monkeypatch, KeyError("surprise"), "web-1")
+    with pytest.raises(BatchFailed, match=r"1 of 6 orders failed; 5 are done \(1 × KeyError\)\. web-1: ") as caught:
+        run.execute(creating(items(6), concurrency=3))
+    assert not caught.value.permanent
+    assert len(log.orders) == 5
+    assert any(record.exc_info for record in caplog.records)
 
 
 def test_a_service_that_is_down_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_run, "FIRST_IN_A_ROW", 3)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.run.FIRST_IN_A_ROW", 3)
     log.sandbox.add_fault(action="status_before", status=500, method="POST", path="/salesorders$", times=1000)
     with pytest.raises(BatchFailed, match="were not tried; 0 are done") as caught:
         run.execute(creating(items(40), concurrency=2))
@@ -234,7 +290,7 @@ def test_a_service_that_is_down_is_not_asked_for_every_order(
 def test_a_service_that_goes_down_later_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_run, "LAST_IN_A_ROW", 4)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.run.LAST_IN_A_ROW", 4)
     log.sandbox.add_fault(action="status_before", status=500, method="POST", path="/salesorders$", skip=5, times=1000)
     with pytest.raises(BatchFailed, match="were not tried; 5 are done"):
         run.execute(creating(items(40), concurrency=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +20,18 @@ from airflow.sdk import DAG
 from tfso_hypatos.clients.messages import pause
 from tfso_hypatos.exceptions import BatchFailed, ConfigurationError, Failure, InvalidInput, Stopped
 from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.operators.batch_loop import run_on_a_loop
+from tfso_hypatos.operators.batch.loop import run_on_a_loop
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrdersOperator,
     EnrichSalesOrdersOperator,
     InvoiceSalesOrdersOperator,
 )
+from tfso_hypatos.sandbox.delivery import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.conftest import Log
+    from tests.conftest import Connections, Log
     from tests.operators.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("connections")
@@ -45,32 +48,33 @@ def creating(count: int = 8, **arguments: Any) -> CreateSalesOrdersOperator:
     return CreateSalesOrdersOperator(task_id="create", orders=[item(n) for n in range(count)], **arguments)
 
 
-def ended(run: Run, log: Log, operator: CreateSalesOrdersOperator, method: str, path: str) -> BaseException:
-    """Run a batch in a thread, kill it once such a request was sent, and return how it ended."""
-    errors: list[BaseException] = []
+def meeting(monkeypatch: pytest.MonkeyPatch, count: int, then: Callable[[], None]) -> None:
+    """Hold requests that a fault makes slow until so many are there, and do something at that moment."""
+    held: list[Exchange] = []
 
-    def execute() -> None:
-        try:
-            run.execute(operator)
-        except BaseException as error:  # noqa: BLE001 - how it ended is what the test is about
-            errors.append(error)
+    async def wait(exchange: Exchange, *_: Any, for_client: bool = True) -> None:
+        held.append(exchange)
+        if len(held) == count:
+            then()
+        while len(held) < count or (for_client and exchange.request.transport is not None):
+            if exchange.later.is_closing:
+                return
+            await asyncio.sleep(0.005)
 
-    thread = threading.Thread(target=execute)
-    thread.start()
-    deadline = time.monotonic() + 5
-    while not log.sent(method, path) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    operator.on_kill()
-    thread.join(5)
-    (error,) = errors
-    return error
+    monkeypatch.setattr(Exchange, "wait", wait)
 
 
-def test_a_kill_stops_before_the_next_changes_and_a_retry_does_the_rest(run: Run, log: Log) -> None:
-    log.sandbox.add_fault(action="slow", seconds=0.3, method="POST", path="/lines$", times=3)
-    assert isinstance(ended(run, log, creating(concurrency=3), "POST", "/lines"), Stopped)
+def test_a_kill_stops_before_the_next_changes_and_a_retry_does_the_rest(
+    run: Run, log: Log, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections.tfso(extra={"timeout": 30})
+    log.sandbox.add_fault(action="slow", method="POST", path="/lines$", times=3)
+    operator = creating(concurrency=3)
+    meeting(monkeypatch, 3, operator.on_kill)
+    with pytest.raises(Stopped):
+        run.execute(operator)
     assert len(log.orders) == 3
-    assert len(log.sent("POST", "/lines")) <= 3
+    assert len(log.sent("POST", "/lines")) == 3
     results = run.execute(creating(concurrency=3), try_number=2)
     assert len(results) == len(log.orders) == 8
     assert all(len(order["lines"]) == 2 for order in log.orders)
@@ -78,7 +82,21 @@ def test_a_kill_stops_before_the_next_changes_and_a_retry_does_the_rest(run: Run
 
 def test_a_kill_ends_the_waits_of_all_orders(run: Run, log: Log) -> None:
     log.sandbox.add_fault(action="rate_limit", retry_after=40, method="POST", path="/salesorders$", times=8)
-    assert isinstance(ended(run, log, creating(), "POST", "/salesorders"), Stopped)
+    operator = creating()
+
+    def kill() -> None:
+        deadline = time.monotonic() + 20
+        while not log.sent("POST", "/salesorders") and time.monotonic() < deadline:
+            time.sleep(0.005)
+        operator.on_kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        run.execute(operator)
+    thread.join()
+    assert time.monotonic() - started < 30
     assert log.orders == []
 
 
@@ -119,9 +137,15 @@ def alarm() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("alarm")
-def test_a_time_out_ends_the_batch_and_what_was_done_is_written(run: Run, log: Log, tmp_path: Path) -> None:
-    log.sandbox.add_fault(action="hang_before", seconds=1.5, method="POST", path="/salesorders$", skip=2, times=8)
-    signal.setitimer(signal.ITIMER_REAL, 1)
+def test_a_time_out_ends_the_batch_and_what_was_done_is_written(
+    run: Run, log: Log, connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections.tfso(extra={"timeout": 60})
+    log.sandbox.add_fault(action="hang_before", method="POST", path="/salesorders$", skip=2, times=8)
+    # Both of the two that are at work have done one order once both hang with the next.
+    main = threading.main_thread().ident
+    assert main is not None
+    meeting(monkeypatch, 2, lambda: signal.pthread_kill(main, signal.SIGALRM))
     with pytest.raises(TimedOut):
         run.execute(creating(concurrency=2, results_path=str(tmp_path)))
     (part,) = tmp_path.glob("*.jsonl")
@@ -132,14 +156,14 @@ def test_a_time_out_ends_the_batch_and_what_was_done_is_written(run: Run, log: L
 @pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("after", [0.001, 0.01, 0.03, 0.06])
 def test_a_time_out_at_any_moment_is_raised(run: Run, after: float) -> None:
-    signal.setitimer(signal.ITIMER_REAL, after)
-
     def longer_than_that() -> None:
+        signal.setitimer(signal.ITIMER_REAL, after)
         run.execute(creating(200))
         time.sleep(1)
 
     with pytest.raises(TimedOut):
         longer_than_that()
+    assert not [thread for thread in threading.enumerate() if thread.name == "batch" and thread.ident is not None]
 
 
 def test_a_loop_passes_on_what_is_raised_in_it() -> None:
@@ -150,6 +174,35 @@ def test_a_loop_passes_on_what_is_raised_in_it() -> None:
         run_on_a_loop(broken, lambda: None)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_time_out_while_the_thread_starts_leaves_no_work_behind(monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
+    events: list[str] = []
+    at_work = threading.Event()
+
+    async def work() -> None:
+        at_work.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            events.append("cancelled")
+            raise
+
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if begun:
+            start(thread)
+            at_work.wait(30)
+        raise TimedOut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(TimedOut):
+            run_on_a_loop(work, lambda: events.append("stopped"))
+    assert events == (["stopped", "cancelled"] if begun else [])
+    assert not [thread for thread in threading.enumerate() if thread.name == "batch"]
+
+
 CHILD = """
 import json, sys
 from tfso_hypatos.operators.sales_order import CreateSalesOrdersOperator
@@ -158,20 +211,21 @@ CreateSalesOrdersOperator(task_id="create", orders=json.load(sys.stdin), concurr
 
 
 def test_a_process_that_is_killed_is_followed_by_one_that_does_the_rest(run: Run, log: Log) -> None:
-    log.sandbox.add_fault(action="slow", seconds=0.05, method="POST", times=1000)
+    log.sandbox.add_fault(action="hang_before", seconds=600, method="POST", path="/lines$", skip=4, times=1000)
     child = subprocess.Popen(  # noqa: S603 - our own Python and our own code
         [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, env=dict(os.environ), text=True, stderr=subprocess.DEVNULL
     )
     assert child.stdin is not None
     json.dump([item(n) for n in range(8)], child.stdin)
     child.stdin.close()
-    deadline = time.monotonic() + 60
-    while len(log.sent("POST", "/lines")) < 4 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while len(log.sent("POST", "/lines")) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     child.kill()
     child.wait()
     log.sandbox.clear_faults()
     assert 0 < len(log.orders) < 8
+    assert sum(len(order["lines"]) for order in log.orders) == 4
     results = run.execute(creating(), try_number=2)
     assert len(results) == len(log.orders) == 8
     assert all(len(order["lines"]) == 2 for order in log.orders)
@@ -246,6 +300,35 @@ def test_arguments_that_cannot_work_are_told(log: Log, arguments: dict[str, Any]
 @pytest.mark.parametrize("orders", ["{}", {}, 7, '"text"'])
 def test_orders_that_are_no_list_are_told(log: Log, orders: Any) -> None:
     assert "orders: a list of orders is needed" in refused(log, CreateSalesOrdersOperator(task_id="t", orders=orders))
+
+
+class Outputs(Sequence[Any]):
+    """The outputs of a mapped task, as Airflow gives them: fetched when asked for, equal to any sequence."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._values = values
+        self.threads: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, key: Any) -> Any:
+        self.threads.add(threading.current_thread().name)
+        return self._values[key]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_the_outputs_of_a_mapped_task_are_a_list(run: Run, log: Log, count: int) -> None:
+    outputs = Outputs([item(number) for number in range(count)])
+    results = run.execute(CreateSalesOrdersOperator(task_id="create", orders=outputs))
+    assert len(results) == len(log.orders) == count
+    assert outputs.threads <= {threading.current_thread().name}
 
 
 @pytest.mark.parametrize("native", [False, True])

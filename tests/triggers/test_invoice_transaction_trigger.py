@@ -70,6 +70,9 @@ async def events(each: InvoiceTransactionTrigger) -> list[TriggerEvent]:
 PATIENCE = 60.0
 """Seconds after which a test gives up on what should take a part of one."""
 
+LOOKS = 12_000
+"""How often a test looks for what should be seen after some; a minute at least."""
+
 
 @contextlib.asynccontextmanager
 async def running(*triggers: InvoiceTransactionTrigger) -> AsyncIterator[list[TriggerEvent]]:
@@ -91,9 +94,11 @@ async def running(*triggers: InvoiceTransactionTrigger) -> AsyncIterator[list[Tr
 
 async def until(condition: Callable[[], bool]) -> None:
     """Look until something is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
-            await asyncio.sleep(0.005)
+    for _ in range(LOOKS):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    pytest.fail("it never was")
 
 
 class Looks:

@@ -721,6 +721,38 @@ async def test_an_order_of_another_organization_answers_no_wait(
     assert pollers() == {}
 
 
+@pytest.mark.usefixtures("stepped")
+async def test_an_early_round_reads_the_connection_once_between_two_regular_ones(
+    books: Books, connections: Connections, lookups: Lookups
+) -> None:
+    ids = books.make(4)
+    assert books.make(4, OTHER_ORGANIZATION) == ids
+    waits = await waiting(ids[:1])
+    await step()
+    waits |= await waiting(ids[1:2])
+    await step(early=True)
+    assert lookups.count == 1
+    for _ in range(3):
+        await step()
+    # For the one that joined before the early round, and for none after it.
+    assert lookups.count == 2
+    for order_id in ids[2:]:
+        waits |= await waiting([order_id])
+        await step(early=True)
+    assert lookups.count == 3
+    await step()
+    await step()
+    assert lookups.count == 4
+    connections.tfso(extra={"organization_id": OTHER_ORGANIZATION})
+    books.post(ids, OTHER_ORGANIZATION)
+    new = await waiting(ids[:1])
+    await step(early=True)
+    assert all(map(is_elsewhere, (await answers(waits)).values()))
+    await until(lambda: bool(pollers()))
+    await step()
+    assert transaction((await answers(new))[ids[0]])
+
+
 async def test_after_a_restart_another_organization_answers_no_wait(books: Books, connections: Connections) -> None:
     ids = books.make(2)
     assert books.make(2, OTHER_ORGANIZATION) == ids

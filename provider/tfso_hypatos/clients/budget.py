@@ -185,7 +185,8 @@ class Budget:
         if self._blocked_until > now:
             waits.append(Wait(self._blocked_until - now, "the server asked to wait"))
         if (seconds := self._quota.until(before, now)) > 0:
-            waits.append(Wait(seconds, "the quota that the server reports is used up"))
+            queued = before > 0 and self._quota.until(0, now) <= 0
+            waits.append(Wait(seconds, "the quota that the server reports is used up", queued))
         if limits.per_hour is not None:
             seconds = self._until_the_hour_allows(limits.per_hour, before + (BURST if patient else 0), now)
             waits.append(Wait(seconds, f"requests_per_hour of the connection ({limits.per_hour:g}) is used up"))

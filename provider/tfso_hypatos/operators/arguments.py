@@ -100,7 +100,8 @@ def sales_order_reference(value: Any) -> tuple[int, Mapping[str, Any]]:
 
 def given(value: Any) -> bool:
     """Say whether an optional argument was given; a template can only leave it out by rendering nothing."""
-    return value is not None and value != ""
+    # The outputs of a mapped task are equal to any sequence with the same items: without any, to an empty text.
+    return value is not None and not (isinstance(value, str) and value == "")
 
 
 def created_from(context: Context, look_back: datetime.timedelta, *, own_key: bool) -> datetime.datetime:

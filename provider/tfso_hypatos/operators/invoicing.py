@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.base import holder_of
-from tfso_hypatos.operators.billing import INVOICE_ARGUMENTS, InvoicingOperator, invoice_order
+from tfso_hypatos.operators.invoice_arguments import INVOICE_ARGUMENTS, InvoicingOperator, invoice_order
 from tfso_hypatos.operators.retry import ending_at_once
 
 if TYPE_CHECKING:

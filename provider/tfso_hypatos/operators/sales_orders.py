@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfso_hypatos.operators.arguments import TaskIdentity, created_from
 from tfso_hypatos.operators.base import holder_of
-from tfso_hypatos.operators.batch import BatchOperator
-from tfso_hypatos.operators.billing import DETAILS, InvoicingOperator
+from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
+from tfso_hypatos.operators.invoice_arguments import DETAILS, InvoicingOperator
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from tfso_hypatos.operators.batch_items import Step
+    from tfso_hypatos.operators.batch.items import Step
 
 
 class CreateSalesOrdersOperator(BatchOperator):
@@ -30,7 +30,8 @@ class CreateSalesOrdersOperator(BatchOperator):
         :class:`CreateSalesOrderOperator` takes them; or its JSON text. (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them. Any URL
         that Airflow's object storage knows. (templated)
-    :param results_path: folder that results are written to, one of its own for every task and run. (templated)
+    :param results_path: folder that results are written to, one of its own for every task and run, and for every map
+        index. (templated)
     :param concurrency: orders at a time.
     :param marker_field: field of the order that carries the marker: ``internalMemo`` or ``referenceNumber``.
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
@@ -66,7 +67,7 @@ class CreateSalesOrdersOperator(BatchOperator):
 
     def _step(self, context: Context) -> Step:
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.batch_steps import Creation
+        from tfso_hypatos.operators.batch.steps import Creation
 
         hook = self._stoppable(TfsoHook(self.tfso_conn_id))
         me = TaskIdentity.of(context)
@@ -93,7 +94,8 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         ``distribution_method``. Or the list's JSON text. (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them: the
         ``results_path`` of an earlier task. (templated)
-    :param results_path: folder that results are written to, one of its own for every task and run. (templated)
+    :param results_path: folder that results are written to, one of its own for every task and run, and for every map
+        index. (templated)
     :param concurrency: orders at a time.
     :param invoice_date: ``YYYY-MM-DD``; left out, 24SevenOffice takes today. (templated)
     :param due_date: ``YYYY-MM-DD``; left out, it follows from the terms. (templated)
@@ -137,7 +139,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
 
     def _step(self, context: Context) -> Step:
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.batch_steps import Invoicing
+        from tfso_hypatos.operators.batch.steps import Invoicing
 
         hook = self._stoppable(TfsoHook(self.tfso_conn_id))
         me = holder_of(context, self.task_id)
@@ -162,7 +164,8 @@ class EnrichSalesOrdersOperator(BatchOperator):
         list's JSON text. (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them: the
         ``results_path`` of an earlier task. (templated)
-    :param results_path: folder that results are written to, one of its own for every task and run. (templated)
+    :param results_path: folder that results are written to, one of its own for every task and run, and for every map
+        index. (templated)
     :param concurrency: orders at a time.
     :param on_missing: what to do if Hypatos has no such record: ``fail``, ``skip`` or ``insert``. (templated)
     :param hypatos_conn_id: connection of type ``hypatos``. (templated)
@@ -194,7 +197,7 @@ class EnrichSalesOrdersOperator(BatchOperator):
     def _step(self, context: Context) -> Step:  # noqa: ARG002 - a patch is the same for every try
         from tfso_hypatos.hooks.hypatos import HypatosHook
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.batch_steps import Enriching
+        from tfso_hypatos.operators.batch.steps import Enriching
 
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id))
         _ = hypatos.settings

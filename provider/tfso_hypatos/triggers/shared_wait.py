@@ -131,6 +131,8 @@ class Poller:
         self._waits: dict[int, set[_Wait]] = {}
         # Those that have joined since the connection was last read.
         self._newcomers: set[_Wait] = set()
+        # It was read since the last regular round began.
+        self._is_current = False
         self._intervals: Counter[float] = Counter()
         self._turn = Turn(self._loop)
         self._hook: TfsoHook | None = None
@@ -231,9 +233,10 @@ class Poller:
         failures = 0
         while True:
             is_early = await self._turn.comes(lambda: self.interval)
+            self._is_current = self._is_current and is_early
             if self._hook is None:
                 await self._open()
-            elif self._newcomers and not is_early:
+            elif self._newcomers and not self._is_current:
                 await self._reopen(self._hook)
             done = await self._look(early=is_early)
             if done.fatal is not None and self._hook is not None and await self._reopen(self._hook):
@@ -247,7 +250,7 @@ class Poller:
 
     async def _open(self) -> None:
         """Take the connection as it stands; what may be Airflow's own trouble is waited out for some minutes."""
-        began, tries = self._loop.time(), 0
+        began, tries, self._is_current = self._loop.time(), 0, True
         while True:
             joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
             try:
@@ -269,7 +272,7 @@ class Poller:
 
     async def _reopen(self, former: TfsoHook) -> bool:
         """Take the connection as it stands now, and return whether it is another than before."""
-        joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
+        joined, hook, self._is_current = set(self._newcomers), TfsoHook(self.conn_id), True
         try:
             before, now = await former.asettings(), await hook.asettings()
         except Exception as error:  # noqa: BLE001 - whatever it is, the waits that are under way can go on

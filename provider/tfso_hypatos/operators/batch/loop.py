@@ -31,7 +31,12 @@ def run_on_a_loop(work: Callable[[], Coroutine[Any, Any, None]], stop: Callable[
         running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
         await work()
 
+    # Whoever takes it first decides: the thread that begins the work, or the one that gives it up before that.
+    first = threading.Lock()
+
     def run() -> None:
+        if not first.acquire(blocking=False):
+            return
         try:
             asyncio.run(watched())
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
@@ -40,10 +45,12 @@ def run_on_a_loop(work: Callable[[], Coroutine[Any, Any, None]], stop: Callable[
             ended.set_result(None)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="batch", daemon=True)
-    thread.start()
     try:
+        thread.start()
         ended.result()
     except BaseException:
+        if first.acquire(blocking=False):
+            raise
         if not ended.done():
             stop()
             _cancel(running)

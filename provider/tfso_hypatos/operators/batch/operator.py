@@ -14,7 +14,7 @@ from tfso_hypatos.operators.retry import ending_at_once
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from tfso_hypatos.operators.batch_items import Step
+    from tfso_hypatos.operators.batch.items import Step
 
 
 class BatchOperator(ApiOperator):
@@ -44,10 +44,10 @@ class BatchOperator(ApiOperator):
 
     def execute(self, context: Context) -> Any:
         """Check every order, then do what is not done yet."""
-        from tfso_hypatos.operators.batch_items import check, source_of
-        from tfso_hypatos.operators.batch_loop import run_on_a_loop
-        from tfso_hypatos.operators.batch_results import Collected, Written
-        from tfso_hypatos.operators.batch_run import BatchRun
+        from tfso_hypatos.operators.batch.items import check, source_of
+        from tfso_hypatos.operators.batch.loop import run_on_a_loop
+        from tfso_hypatos.operators.batch.results import Collected, Written
+        from tfso_hypatos.operators.batch.run import BatchRun
 
         with ending_at_once():
             if isinstance(self.concurrency, bool) or not isinstance(self.concurrency, int) or self.concurrency < 1:

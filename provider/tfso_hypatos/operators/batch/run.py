@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from itertools import islice
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.exceptions import (
@@ -20,8 +21,8 @@ from tfso_hypatos.exceptions import (
     Stopped,
     TfsoHypatosError,
 )
-from tfso_hypatos.operators.batch_items import Entry, Job, Plan, Source, Step
-from tfso_hypatos.operators.batch_results import PART_SIZE, Collected, Counts, Written
+from tfso_hypatos.operators.batch.items import Entry, Job, Plan, Source, Step
+from tfso_hypatos.operators.batch.results import PART_SIZE, Collected, Counts, Part, Written
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,13 @@ FIRST_IN_A_ROW = 20
 LAST_IN_A_ROW = 50
 """So many orders fail one after the other, each for a passing reason: the service is down."""
 
-ENDING = (AuthenticationFailed, PermissionDenied, ConfigurationError, Stopped)
+READ_AHEAD = 100
+"""Items that are read at once."""
+
+FIRST_DENIED = 3
+"""The first so many orders are denied: it is a scope that is missing, and no matter of the single order."""
+
+ENDING = (AuthenticationFailed, ConfigurationError, Stopped)
 """Errors that every other order would meet as well."""
 
 
@@ -64,17 +71,21 @@ class BatchRun:
         self._step = step
         self._plan = plan
         self._entries: Iterator[Entry] = iter(source)
+        self._ahead: deque[Entry] = deque()
+        self._reading = asyncio.Lock()
         self._results = results
         self._concurrency = concurrency
         self._killed = killed
         self._running: set[str] = set()
         self._done = self._failed = self._skipped = self._in_a_row = 0
+        self._denied = 0
         self._failures: list[Failure] = []
         self._kinds: Counter[str] = Counter()
         self._permanent = True
         self._retry_after: float | None = None
         self._down = False
-        self._ending: TfsoHypatosError | None = None
+        self._ending: Exception | None = None
+        self._unwritten: list[Part] = []
 
     def counts(self) -> Counts:
         """Return how far it is."""
@@ -85,6 +96,7 @@ class BatchRun:
 
         :raises BatchFailed: if orders failed or were not tried.
         :raises TfsoHypatosError: if an error ended the batch that every order would have met.
+        :raises Exception: if the orders could not be read, or their results not written.
         """
         async with AsyncExitStack() as stack:
             for hook in self._step.hooks:
@@ -101,6 +113,8 @@ class BatchRun:
 
     def _write_the_rest(self) -> None:
         if part := self._results.take(0):
+            self._unwritten.append(part)
+        for part in self._unwritten:
             self._results.write(part)
 
     async def _work(self) -> None:
@@ -115,14 +129,25 @@ class BatchRun:
             await asyncio.gather(*workers, report, return_exceptions=True)
 
     async def _worker(self) -> None:
-        while not self._down and self._ending is None:
-            entry = next(self._entries, None)
-            if entry is None:
+        while True:
+            try:
+                entry = await self._next()
+            except Exception as error:  # noqa: BLE001 - raised once the orders that were begun have ended
+                self._end(error)
+                return
+            if entry is None or self._down or self._ending is not None:
                 return
             if self._killed():
-                self._ending = Stopped("the task was killed; no further order was begun")
+                self._end(Stopped("the task was killed; no further order was begun"))
                 return
             await self._take(entry)
+
+    async def _next(self) -> Entry | None:
+        # Reading may wait for a storage far away, and the loop must not: in a thread, and not one by one.
+        async with self._reading:
+            if not self._ahead:
+                self._ahead.extend(await asyncio.to_thread(lambda: list(islice(self._entries, READ_AHEAD))))
+            return self._ahead.popleft() if self._ahead else None
 
     async def _take(self, entry: Entry) -> None:
         if entry.position in self._plan.repeats:
@@ -152,27 +177,55 @@ class BatchRun:
         try:
             result = await job.run()
         except ENDING as error:
-            self._ending = self._ending or error
+            self._end(error)
+        except PermissionDenied as error:
+            self._note(job.name, error)
+            self._end_if_all_are_denied(error)
         except TfsoHypatosError as error:
+            self._note(job.name, error)
+        except Exception as error:
+            # A fault of ours, or of a library: it must not cut off the other orders in the middle of their changes.
+            log.exception("%s failed with an error that nobody thought of", job.name)
             self._note(job.name, error)
         else:
             self._done += 1
             self._in_a_row = 0
             self._results.add(position, job, result)
             if part := self._results.take(PART_SIZE):
-                await asyncio.to_thread(self._results.write, part)
+                await self._write(part)
 
-    def _note(self, name: str, error: TfsoHypatosError) -> None:
+    async def _write(self, part: Part) -> None:
+        try:
+            await asyncio.to_thread(self._results.write, part)
+        except Exception as error:  # noqa: BLE001 - raised once the orders that were begun have ended
+            # Perhaps it can be written later; if not, the next try adopts these orders.
+            self._unwritten.append(part)
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        """Begin no further order; those that were begun go on to their end."""
+        self._ending = self._ending or error
+
+    def _end_if_all_are_denied(self, error: PermissionDenied) -> None:
+        self._denied += 1
+        only_denials = self._denied == self._failed and not self._done and not self._results.from_earlier_tries
+        if only_denials and self._denied >= min(FIRST_DENIED, self._plan.total - len(self._plan.repeats)):
+            self._end(error)
+
+    def _note(self, name: str, error: Exception) -> None:
         failure = Failure(name, type(error).__name__, str(error))
         log.error("%s", failure)
         self._failed += 1
         self._kinds[failure.kind] += 1
         if len(self._failures) < MOST_LISTED:
             self._failures.append(failure)
-        self._permanent = self._permanent and error.permanent
-        if error.retry_after is not None:
-            self._retry_after = max(self._retry_after or 0.0, error.retry_after)
-        self._in_a_row = 0 if error.permanent else self._in_a_row + 1
+        permanent, retry_after = False, None
+        if isinstance(error, TfsoHypatosError):
+            permanent, retry_after = error.permanent, error.retry_after
+        self._permanent = self._permanent and permanent
+        if retry_after is not None:
+            self._retry_after = max(self._retry_after or 0.0, retry_after)
+        self._in_a_row = 0 if permanent else self._in_a_row + 1
         only_failures = self._in_a_row == self._done + self._failed
         if self._in_a_row >= (FIRST_IN_A_ROW if only_failures else LAST_IN_A_ROW) and not self._down:
             self._down = True

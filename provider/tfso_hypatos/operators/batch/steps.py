@@ -22,9 +22,9 @@ from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch
 from tfso_hypatos.operators.arguments import given, structured
-from tfso_hypatos.operators.batch_items import Job
-from tfso_hypatos.operators.billing import DETAILS, invoice_order
+from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
+from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
 
 RESULT_FIELDS = frozenset(
     {
@@ -50,6 +50,11 @@ def members(item: Any, allowed: frozenset[str]) -> Mapping[str, Any]:
     if unknown:
         raise InvalidInput([Problem(name, "is not a field of an item") for name in unknown])
     return item
+
+
+def _origin(earlier: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    known = earlier.get("input_hash")
+    return digest(16, canonical([known, asked])) if isinstance(known, str) and known else ""
 
 
 @dataclass
@@ -144,7 +149,16 @@ class Invoicing:
         holder = self.created_by(earlier)
         name = labels.get("order_key", str(task.order_id))
         content = digest(16, canonical(arguments))
-        return Job(name, str(task.order_id), content, labels, lambda: self._invoice(task, holder))
+        asked = {name: each for name, each in arguments.items() if name != "sales_order_id"}
+        return Job(
+            name,
+            str(task.order_id),
+            content,
+            labels,
+            lambda: self._invoice(task, holder),
+            origin=_origin(earlier, asked),
+            held=given(earlier.get("holder")),
+        )
 
     async def _invoice(self, task: InvoiceOrder, holder: Holder | None) -> dict[str, Any]:
         flow = invoice(task, self.timing, self.hook.organization, self.me, holder)

@@ -14,7 +14,7 @@ from tfso_hypatos.clients.messages import decode, encode
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.operators.arguments import TaskIdentity
-from tfso_hypatos.operators.batch_items import SUFFIX, Job, Plan, json_lines_in, lines_of
+from tfso_hypatos.operators.batch.items import SUFFIX, Job, Plan, json_lines_in, lines_of
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,11 @@ class Collected:
         self._plan = plan
         self._results: dict[int, dict[str, Any]] = {}
 
+    @property
+    def from_earlier_tries(self) -> bool:
+        """Whether earlier tries have done orders: they left nothing."""
+        return False
+
     def has(self, job: Job) -> bool:  # noqa: ARG002 - as those that are written
         """Say whether an earlier try has done this order: it left nothing."""
         return False
@@ -105,7 +110,10 @@ class Written:
         self._done: set[str] = set()
         files = json_lines_in(self._folder) if self._folder.is_dir() else []
         if any(not file.name.startswith(f"{mine}-") for file in files):
-            rule = "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }})"
+            rule = (
+                "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }}, "
+                "and for a mapped task {{ ti.map_index }})"
+            )
             raise InvalidInput([Problem("results_path", rule)])
         for file in files:
             self._read(file)
@@ -114,9 +122,14 @@ class Written:
     def _read(self, file: ObjectStoragePath) -> None:
         self._done.update(str(decode(line).get("input_hash")) for line in lines_of(file))
 
+    @property
+    def from_earlier_tries(self) -> bool:
+        """Whether earlier tries have done orders."""
+        return bool(self._done)
+
     def has(self, job: Job) -> bool:
         """Say whether an earlier try has done this very order."""
-        return bool(self._done) and job.input_hash in self._done
+        return self.from_earlier_tries and job.input_hash in self._done
 
     def add(self, position: int, job: Job, result: Mapping[str, Any]) -> None:  # noqa: ARG002 - as those in memory
         """Keep a result until it is written."""

@@ -32,6 +32,9 @@ class Job:
     :param content: fingerprint of what was asked for.
     :param labels: what its result is told apart by.
     :param run: does it and returns its result.
+    :param origin: fingerprint of the order that the item is an earlier task's result of, and of what was asked for
+        beyond that result; empty if it is no such result. Tries that overlap leave one each, with other content.
+    :param held: whether that result names a holder.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Job:
     content: str
     labels: Mapping[str, str]
     run: Callable[[], Awaitable[dict[str, Any]]] = field(repr=False)
+    origin: str = ""
+    held: bool = False
 
     @property
     def input_hash(self) -> str:
@@ -126,6 +131,7 @@ class FileSource:
 
     def __init__(self, path: str) -> None:
         self._path = ObjectStoragePath(path)
+        self._listed: list[ObjectStoragePath] | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         position = 0
@@ -136,7 +142,10 @@ class FileSource:
                     position += 1
 
     def _files(self) -> list[ObjectStoragePath]:
-        return json_lines_in(self._path) if self._path.is_dir() else [self._path]
+        # Listed once: a file that an earlier task's lost try adds later must not move the places of the items.
+        if self._listed is None:
+            self._listed = json_lines_in(self._path) if self._path.is_dir() else [self._path]
+        return self._listed
 
     def _lines(self, file: ObjectStoragePath) -> Iterator[str]:
         try:
@@ -176,7 +185,8 @@ def source_of(orders: Any, path: Any) -> Source:
         return FileSource(str(items["results_path"]))
     if not isinstance(items, Sequence) or isinstance(items, str | bytes):
         raise InvalidInput([Problem("orders", f"a list of orders is needed, not {type(items).__name__}")])
-    return ListSource(items)
+    # The outputs of a mapped task are fetched from Airflow one by one as they are asked for; here, all at once.
+    return ListSource(list(items[:]))
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,8 @@ class Plan:
     """What is known of the orders of a batch once all of them were checked.
 
     :param total: how many there are.
-    :param repeats: positions of items that repeat an earlier one in everything, and the position of that one.
+    :param repeats: positions of items that another one stands for, and the position of that one: it is the same in
+        everything, or the result that another try of the earlier task had for the same order.
     """
 
     total: int
@@ -199,31 +210,77 @@ def check(source: Source, job_of: Callable[[Any], Job]) -> Plan:
     :raises InvalidInput: naming item, order, field and rule of everything that is wrong, up to :data:`MOST_PROBLEMS`.
     """
     found: list[Problem] = []
-    wrong = total = 0
-    positions: dict[int, int] = {}
-    contents = array("Q")
-    repeats: dict[int, int] = {}
+    wrong = 0
+    seen = _Seen()
     for entry in source:
-        total += 1
         try:
             job = entry.job(job_of)
         except InvalidInput as error:
-            contents.append(0)
+            seen.skip()
             problems: Sequence[Problem] = error.problems
         else:
-            contents.append(_short(job.content, 8))
-            first = positions.setdefault(_short(job.key, 16), entry.position)
-            same = contents[first] == contents[entry.position]
-            problems = [] if same else [_other_content(entry, job, first)]
-            if same and first != entry.position:
-                repeats[entry.position] = first
+            other = seen.add(job)
+            problems = [] if other is None else [_other_content(entry, job, other)]
         wrong += len(problems)
         found += problems[: MOST_PROBLEMS - len(found)]
     if wrong > len(found):
         found.append(Problem("orders", f"{wrong - len(found)} more rules are broken"))
     if found:
         raise InvalidInput(found)
-    return Plan(total, repeats)
+    return Plan(len(seen), seen.repeats())
+
+
+class _Seen:
+    """What is kept of the items that were checked: three numbers for each."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._contents = array("Q")
+        self._origins = array("Q")
+        self._held = bytearray()
+        self._instead: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+    def skip(self) -> None:
+        """Note an item that is wrong."""
+        self._note(0, 0, False)
+
+    def add(self, job: Job) -> int | None:
+        """Note an item, and return the position of one that names the same order and asks for something else."""
+        position = len(self)
+        self._note(_short(job.content, 8), _short(job.origin, 8) if job.origin else 0, job.held)
+        key = _short(job.key, 16)
+        counts = self._counts.setdefault(key, position)
+        if counts == position:
+            return None
+        if self._contents[counts] == self._contents[position]:
+            self._instead[position] = counts
+            return None
+        if not job.origin or self._origins[counts] != self._origins[position]:
+            return counts
+        # Results of two tries that overlapped. One that names no holder lets nobody go on under a holder that the other
+        # try may be; of two alike, the later one looked later.
+        if self._held[position] and not self._held[counts]:
+            self._instead[position] = counts
+        else:
+            self._instead[counts] = self._counts[key] = position
+        return None
+
+    def repeats(self) -> dict[int, int]:
+        """Return the positions of items that others stand for, and the position of each one's other."""
+        return {position: self._last(position) for position in self._instead}
+
+    def _last(self, position: int) -> int:
+        while position in self._instead:
+            position = self._instead[position]
+        return position
+
+    def _note(self, content: int, origin: int, held: bool) -> None:
+        self._contents.append(content)
+        self._origins.append(origin)
+        self._held.append(held)
 
 
 def _other_content(entry: Entry, job: Job, first: int) -> Problem:
