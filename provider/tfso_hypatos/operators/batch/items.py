@@ -6,7 +6,6 @@ import hashlib
 from array import array
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
 from airflow.sdk import ObjectStoragePath
@@ -16,11 +15,13 @@ from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.operators.arguments import given, structured
+from tfso_hypatos.operators.batch.folder import Lines, Listing, items_in
 
 MOST_PROBLEMS = 20
 """Broken rules that an error names; a file may hold the same mistake a hundred thousand times."""
 
-SUFFIX = ".jsonl"
+HASH_SIZE = 16
+"""Characters by which the input of a result is known."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Job:
     @property
     def input_hash(self) -> str:
         """Short hash by which a later try knows that this very order is done."""
-        return digest(16, self.key, self.content)
+        return digest(HASH_SIZE, self.key, self.content)
 
 
 class Step(Protocol):
@@ -131,41 +132,33 @@ class FileSource:
 
     def __init__(self, path: str) -> None:
         self._path = ObjectStoragePath(path)
-        self._listed: list[ObjectStoragePath] | None = None
+        self._listed: Listing | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         position = 0
-        for file in self._files():
-            for number, line in enumerate(self._lines(file), 1):
-                if line.strip():
-                    yield Entry(position, f"item {position + 1}, {file.name} line {number}", line)
-                    position += 1
+        files, batches = self._files()
+        for batch in batches:
+            batch.begin()
+        for lines in files:
+            for number, item in self._items(lines):
+                yield Entry(position, f"item {position + 1}, {lines.file.name} line {number}", item)
+                position += 1
+        for batch in batches:
+            batch.end()
 
-    def _files(self) -> list[ObjectStoragePath]:
+    def _files(self) -> Listing:
         # Listed once: a file that an earlier task's lost try adds later must not move the places of the items.
         if self._listed is None:
-            self._listed = json_lines_in(self._path) if self._path.is_dir() else [self._path]
+            self._listed = items_in(self._path) if self._path.is_dir() else Listing([Lines(self._path)], [])
         return self._listed
 
-    def _lines(self, file: ObjectStoragePath) -> Iterator[str]:
+    def _items(self, lines: Lines) -> Iterator[tuple[int, Any]]:
         try:
-            yield from lines_of(file)
+            yield from lines
         except FileNotFoundError:
-            raise InvalidInput([Problem("path", f"there is no file {self._path}")]) from None
+            raise InvalidInput([Problem("path", f"there is no file {lines.file}")]) from None
         except UnicodeDecodeError:
-            raise InvalidInput([Problem("path", f"{file.name} is not text in UTF-8")]) from None
-
-
-def lines_of(file: Any) -> Iterator[str]:
-    """Return the lines of a text file, of which no more than a block is in memory."""
-    with file.open("r", encoding="utf-8-sig") as lines:
-        yield from lines
-
-
-def json_lines_in(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
-    """Return the files of JSON lines in a folder, in the order of their names."""
-    names = sorted(PurePosixPath(str(each)).name for each in folder.iterdir())
-    return [folder / name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
+            raise InvalidInput([Problem("path", f"{lines.file.name} is not text in UTF-8")]) from None
 
 
 def source_of(orders: Any, path: Any) -> Source:
