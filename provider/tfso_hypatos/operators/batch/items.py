@@ -23,6 +23,9 @@ MOST_PROBLEMS = 20
 HASH_SIZE = 16
 """Characters by which the input of a result is known."""
 
+CHANGED = "is not what it was when everything was checked: the file was changed while it was read; clear the task"
+"""The rule that an item breaks if the file is another one the second time."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -189,10 +192,35 @@ class Plan:
     :param total: how many there are.
     :param repeats: positions of items that another one stands for, and the position of that one: it is the same in
         everything, or the result that another try of the earlier task had for the same order.
+    :param marks: short hashes of the items, by their positions.
     """
 
     total: int
     repeats: Mapping[int, int]
+    marks: Sequence[int]
+
+    def confirm(self, entry: Entry, job_of: Callable[[Any], Job]) -> Job:
+        """Return the checked item, which is read for the second time.
+
+        :param entry: the item.
+        :param job_of: checks it.
+        :raises InvalidInput: if another one was there when everything was checked.
+        """
+        try:
+            job = entry.job(job_of)
+        except InvalidInput:
+            raise InvalidInput([Problem(entry.place, CHANGED)]) from None
+        if entry.position >= self.total or self.marks[entry.position] != _mark(job):
+            raise InvalidInput([Problem(entry.place, CHANGED)])
+        return job
+
+    def confirm_end(self, count: int) -> None:
+        """Check that as many items came the second time.
+
+        :raises InvalidInput: if some are gone.
+        """
+        if count < self.total:
+            raise InvalidInput([Problem(f"item {count + 1}", CHANGED)])
 
 
 def check(source: Source, job_of: Callable[[Any], Job]) -> Plan:
@@ -220,7 +248,7 @@ def check(source: Source, job_of: Callable[[Any], Job]) -> Plan:
         found.append(Problem("orders", f"{wrong - len(found)} more rules are broken"))
     if found:
         raise InvalidInput(found)
-    return Plan(len(seen), seen.repeats())
+    return Plan(len(seen), seen.repeats(), seen.marks)
 
 
 class _Seen:
@@ -228,13 +256,13 @@ class _Seen:
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
-        self._contents = array("Q")
+        self.marks = array("Q")
         self._origins = array("Q")
         self._held = bytearray()
         self._instead: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._contents)
+        return len(self.marks)
 
     def skip(self) -> None:
         """Note an item that is wrong."""
@@ -243,12 +271,12 @@ class _Seen:
     def add(self, job: Job) -> int | None:
         """Note an item, and return the position of one that names the same order and asks for something else."""
         position = len(self)
-        self._note(_short(job.content, 8), _short(job.origin, 8) if job.origin else 0, job.held)
+        self._note(_mark(job), _short(job.origin, 8) if job.origin else 0, job.held)
         key = _short(job.key, 16)
         counts = self._counts.setdefault(key, position)
         if counts == position:
             return None
-        if self._contents[counts] == self._contents[position]:
+        if self.marks[counts] == self.marks[position]:
             self._instead[position] = counts
             return None
         if not job.origin or self._origins[counts] != self._origins[position]:
@@ -270,14 +298,19 @@ class _Seen:
             position = self._instead[position]
         return position
 
-    def _note(self, content: int, origin: int, held: bool) -> None:
-        self._contents.append(content)
+    def _note(self, mark: int, origin: int, held: bool) -> None:
+        self.marks.append(mark)
         self._origins.append(origin)
         self._held.append(held)
 
 
 def _other_content(entry: Entry, job: Job, first: int) -> Problem:
     return Problem(f"{entry.place} ({job.name!r})", f"names the same order as item {first + 1}, with other content")
+
+
+def _mark(job: Job) -> int:
+    """Return a number that stands for an order and what was asked for."""
+    return _short(job.input_hash, 8)
 
 
 def _short(text: str, size: int) -> int:
