@@ -133,6 +133,14 @@ def test_one_order_that_fails_does_not_stop_the_others(run: Run, log: Log) -> No
     assert len(log.orders) == 3
 
 
+def test_what_repeats_an_order_that_failed_is_not_called_done(run: Run, log: Log) -> None:
+    log.sandbox.configure(known_customers=[42])
+    wrong = item(2)
+    wrong["order"]["customer"]["id"] = 43
+    with pytest.raises(BatchFailed, match=r"1 of 4 orders failed; 1 are done, 2 repeat others \("):
+        run.execute(creating([item(1), wrong, wrong, wrong]))
+
+
 FAULTS: list[dict[str, Any]] = [
     {"action": "drop_after", "method": "POST", "path": "/salesorders$", "skip": 1, "times": 2},
     {"action": "drop_before", "method": "POST", "path": "/lines$", "skip": 2, "times": 2},

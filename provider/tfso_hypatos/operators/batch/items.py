@@ -6,7 +6,6 @@ import hashlib
 from array import array
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
 from airflow.sdk import ObjectStoragePath
@@ -16,11 +15,16 @@ from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.operators.arguments import given, structured
+from tfso_hypatos.operators.batch.folder import Lines, Listing, items_in
 
 MOST_PROBLEMS = 20
 """Broken rules that an error names; a file may hold the same mistake a hundred thousand times."""
 
-SUFFIX = ".jsonl"
+HASH_SIZE = 16
+"""Characters by which the input of a result is known."""
+
+CHANGED = "is not what it was when everything was checked: the file was changed while it was read; clear the task"
+"""The rule that an item breaks if the file is another one the second time."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Job:
     @property
     def input_hash(self) -> str:
         """Short hash by which a later try knows that this very order is done."""
-        return digest(16, self.key, self.content)
+        return digest(HASH_SIZE, self.key, self.content)
 
 
 class Step(Protocol):
@@ -131,41 +135,33 @@ class FileSource:
 
     def __init__(self, path: str) -> None:
         self._path = ObjectStoragePath(path)
-        self._listed: list[ObjectStoragePath] | None = None
+        self._listed: Listing | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         position = 0
-        for file in self._files():
-            for number, line in enumerate(self._lines(file), 1):
-                if line.strip():
-                    yield Entry(position, f"item {position + 1}, {file.name} line {number}", line)
-                    position += 1
+        files, batches = self._files()
+        for batch in batches:
+            batch.begin()
+        for lines in files:
+            for number, item in self._items(lines):
+                yield Entry(position, f"item {position + 1}, {lines.file.name} line {number}", item)
+                position += 1
+        for batch in batches:
+            batch.end()
 
-    def _files(self) -> list[ObjectStoragePath]:
+    def _files(self) -> Listing:
         # Listed once: a file that an earlier task's lost try adds later must not move the places of the items.
         if self._listed is None:
-            self._listed = json_lines_in(self._path) if self._path.is_dir() else [self._path]
+            self._listed = items_in(self._path) if self._path.is_dir() else Listing([Lines(self._path)], [])
         return self._listed
 
-    def _lines(self, file: ObjectStoragePath) -> Iterator[str]:
+    def _items(self, lines: Lines) -> Iterator[tuple[int, Any]]:
         try:
-            yield from lines_of(file)
+            yield from lines
         except FileNotFoundError:
-            raise InvalidInput([Problem("path", f"there is no file {self._path}")]) from None
+            raise InvalidInput([Problem("path", f"there is no file {lines.file}")]) from None
         except UnicodeDecodeError:
-            raise InvalidInput([Problem("path", f"{file.name} is not text in UTF-8")]) from None
-
-
-def lines_of(file: Any) -> Iterator[str]:
-    """Return the lines of a text file, of which no more than a block is in memory."""
-    with file.open("r", encoding="utf-8-sig") as lines:
-        yield from lines
-
-
-def json_lines_in(folder: ObjectStoragePath) -> list[ObjectStoragePath]:
-    """Return the files of JSON lines in a folder, in the order of their names."""
-    names = sorted(PurePosixPath(str(each)).name for each in folder.iterdir())
-    return [folder / name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]
+            raise InvalidInput([Problem("path", f"{lines.file.name} is not text in UTF-8")]) from None
 
 
 def source_of(orders: Any, path: Any) -> Source:
@@ -196,10 +192,35 @@ class Plan:
     :param total: how many there are.
     :param repeats: positions of items that another one stands for, and the position of that one: it is the same in
         everything, or the result that another try of the earlier task had for the same order.
+    :param marks: short hashes of the items, by their positions.
     """
 
     total: int
     repeats: Mapping[int, int]
+    marks: Sequence[int]
+
+    def confirm(self, entry: Entry, job_of: Callable[[Any], Job]) -> Job:
+        """Return the checked item, which is read for the second time.
+
+        :param entry: the item.
+        :param job_of: checks it.
+        :raises InvalidInput: if another one was there when everything was checked.
+        """
+        try:
+            job = entry.job(job_of)
+        except InvalidInput:
+            raise InvalidInput([Problem(entry.place, CHANGED)]) from None
+        if entry.position >= self.total or self.marks[entry.position] != _mark(job):
+            raise InvalidInput([Problem(entry.place, CHANGED)])
+        return job
+
+    def confirm_end(self, count: int) -> None:
+        """Check that as many items came the second time.
+
+        :raises InvalidInput: if some are gone.
+        """
+        if count < self.total:
+            raise InvalidInput([Problem(f"item {count + 1}", CHANGED)])
 
 
 def check(source: Source, job_of: Callable[[Any], Job]) -> Plan:
@@ -227,7 +248,7 @@ def check(source: Source, job_of: Callable[[Any], Job]) -> Plan:
         found.append(Problem("orders", f"{wrong - len(found)} more rules are broken"))
     if found:
         raise InvalidInput(found)
-    return Plan(len(seen), seen.repeats())
+    return Plan(len(seen), seen.repeats(), seen.marks)
 
 
 class _Seen:
@@ -235,13 +256,13 @@ class _Seen:
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
-        self._contents = array("Q")
+        self.marks = array("Q")
         self._origins = array("Q")
         self._held = bytearray()
         self._instead: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._contents)
+        return len(self.marks)
 
     def skip(self) -> None:
         """Note an item that is wrong."""
@@ -250,12 +271,12 @@ class _Seen:
     def add(self, job: Job) -> int | None:
         """Note an item, and return the position of one that names the same order and asks for something else."""
         position = len(self)
-        self._note(_short(job.content, 8), _short(job.origin, 8) if job.origin else 0, job.held)
+        self._note(_mark(job), _short(job.origin, 8) if job.origin else 0, job.held)
         key = _short(job.key, 16)
         counts = self._counts.setdefault(key, position)
         if counts == position:
             return None
-        if self._contents[counts] == self._contents[position]:
+        if self.marks[counts] == self.marks[position]:
             self._instead[position] = counts
             return None
         if not job.origin or self._origins[counts] != self._origins[position]:
@@ -277,14 +298,19 @@ class _Seen:
             position = self._instead[position]
         return position
 
-    def _note(self, content: int, origin: int, held: bool) -> None:
-        self._contents.append(content)
+    def _note(self, mark: int, origin: int, held: bool) -> None:
+        self.marks.append(mark)
         self._origins.append(origin)
         self._held.append(held)
 
 
 def _other_content(entry: Entry, job: Job, first: int) -> Problem:
     return Problem(f"{entry.place} ({job.name!r})", f"names the same order as item {first + 1}, with other content")
+
+
+def _mark(job: Job) -> int:
+    """Return a number that stands for an order and what was asked for."""
+    return _short(job.input_hash, 8)
 
 
 def _short(text: str, size: int) -> int:

@@ -10,11 +10,21 @@ from typing import Any, NamedTuple
 
 from airflow.sdk import ObjectStoragePath
 
-from tfso_hypatos.clients.messages import decode, encode
+from tfso_hypatos.clients.messages import encode
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.operators.arguments import TaskIdentity
-from tfso_hypatos.operators.batch.items import SUFFIX, Job, Plan, json_lines_in, lines_of
+from tfso_hypatos.operators.batch.folder import (
+    MANIFEST,
+    SUFFIX,
+    last_finished,
+    manifest,
+    names_in,
+    prefix_of,
+    results_in,
+    written_files,
+)
+from tfso_hypatos.operators.batch.items import HASH_SIZE, Job, Plan
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +100,12 @@ class Collected:
 
 
 class Written:
-    """Results in files, one more for every so many results; what earlier tries of the same task wrote counts as done.
+    """Results in files, one more for every so many results.
 
-    A line is the task's result for one order, with ``input_hash`` beside it.
+    A line is the task's result for one order, with ``input_hash`` beside it. A try that succeeds leaves a manifest,
+    which names the inputs whose results count. What earlier tries of the same task wrote is done, until one has
+    succeeded: a try after that one was asked to look at every order again, and what was written before it counts no
+    more.
 
     :param path: the folder.
     :param identity: whose results they are.
@@ -103,24 +116,23 @@ class Written:
         self._folder = ObjectStoragePath(path)
         self._local = self._folder.protocol in LOCAL
         mine = digest(12, identity.dag_id, identity.run_id, identity.task_id, identity.map_index)
-        # Another process may believe to be this try, too: no two write the same file.
-        self._prefix = f"{mine}-{identity.try_number:03d}-{secrets.token_hex(4)}"
-        self._number = 0
-        self._buffer: list[str] = []
-        self._done: set[str] = set()
-        files = json_lines_in(self._folder) if self._folder.is_dir() else []
-        if any(not file.name.startswith(f"{mine}-") for file in files):
+        names = names_in(self._folder) if self._folder.is_dir() else []
+        if any(name.endswith(SUFFIX) and not name.startswith(f"{mine}-") for name in names):
             rule = (
                 "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }}, "
                 "and for a mapped task {{ ti.map_index }})"
             )
             raise InvalidInput([Problem("results_path", rule)])
-        for file in files:
-            self._read(file)
-        self._empty = not files
-
-    def _read(self, file: ObjectStoragePath) -> None:
-        self._done.update(str(decode(line).get("input_hash")) for line in lines_of(file))
+        files = written_files(names)
+        generation = last_finished(files) + 1
+        # Another process may believe to be this try, too: no two write the same file.
+        self._prefix = prefix_of(mine, generation, identity.try_number, secrets.token_hex(4))
+        self._number = 0
+        self._buffer: list[str] = []
+        parts = [file.name for file in files if file.generation == generation]
+        self._done = {str(result["input_hash"]) for part in parts for _, result in results_in(self._folder / part)}
+        self._counting = bytearray()
+        self._empty = not parts
 
     @property
     def from_earlier_tries(self) -> bool:
@@ -129,11 +141,16 @@ class Written:
 
     def has(self, job: Job) -> bool:
         """Say whether an earlier try has done this very order."""
-        return self.from_earlier_tries and job.input_hash in self._done
+        if not self.from_earlier_tries or job.input_hash not in self._done:
+            return False
+        self._counting += job.input_hash.encode()
+        return True
 
     def add(self, position: int, job: Job, result: Mapping[str, Any]) -> None:  # noqa: ARG002 - as those in memory
         """Keep a result until it is written."""
-        line = encode({**job.labels, **result, "input_hash": job.input_hash})
+        input_hash = job.input_hash
+        self._counting += input_hash.encode()
+        line = encode({**job.labels, **result, "input_hash": input_hash})
         self._buffer.append(f"{line.decode()}\n")
 
     def take(self, least: int) -> Part | None:
@@ -153,14 +170,20 @@ class Written:
 
     def write(self, part: Part) -> None:
         """Write one more file, which is there whole or not at all."""
-        if not self._local:
-            (self._folder / part.name).write_text(part.text, encoding="utf-8")
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self._folder / f".{part.name}"
-        unfinished.write_text(part.text, encoding="utf-8")
-        unfinished.rename(self._folder / part.name)
+        self._put(part.name, part.text)
 
     def outcome(self, counts: Counts) -> dict[str, Any]:
-        """Return what the task hands on: how many there are, and where."""
+        """Note which results count, and return what the task hands on: how many there are, and where."""
+        hashes = self._counting.decode()
+        each = (hashes[start : start + HASH_SIZE] for start in range(0, len(hashes), HASH_SIZE))
+        self._put(f"{self._prefix}{MANIFEST}", manifest(each))
         return {**asdict(counts), "results_path": str(self._folder)}
+
+    def _put(self, name: str, text: str) -> None:
+        if not self._local:
+            (self._folder / name).write_text(text, encoding="utf-8")
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self._folder / f".{name}"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.rename(self._folder / name)

@@ -17,7 +17,6 @@ from tfso_hypatos.exceptions import (
     Failure,
     InvalidInput,
     PermissionDenied,
-    Problem,
     Stopped,
     TfsoHypatosError,
 )
@@ -76,9 +75,8 @@ class BatchRun:
         self._results = results
         self._concurrency = concurrency
         self._killed = killed
-        self._running: set[str] = set()
         self._done = self._failed = self._skipped = self._in_a_row = 0
-        self._denied = 0
+        self._denied = self._repeats = self._read = 0
         self._failures: list[Failure] = []
         self._kinds: Counter[str] = Counter()
         self._permanent = True
@@ -147,31 +145,28 @@ class BatchRun:
         async with self._reading:
             if not self._ahead:
                 self._ahead.extend(await asyncio.to_thread(lambda: list(islice(self._entries, READ_AHEAD))))
+                self._read += len(self._ahead)
+                if not self._ahead:
+                    self._plan.confirm_end(self._read)
             return self._ahead.popleft() if self._ahead else None
 
     async def _take(self, entry: Entry) -> None:
+        try:
+            job = self._plan.confirm(entry, self._step.job)
+        except InvalidInput as error:
+            # What the check found out of the items, by their places, is no longer true.
+            self._end(error)
+            return
         if entry.position in self._plan.repeats:
             self._skipped += 1
-            return
-        try:
-            job = entry.job(self._step.job)
-        except InvalidInput as error:
-            self._note(entry.place, error)
-            return
-        if self._results.has(job):
+            self._repeats += 1
+        elif self._results.has(job):
             self._skipped += 1
-            # A long row of these must not keep those at work from going on.
-            await asyncio.sleep(0)
-            return
-        if job.key in self._running:
-            # It was checked that there is only one; two at once could not tell each other apart.
-            self._note(job.name, InvalidInput([Problem(entry.place, "the file was changed while it was read")]))
-            return
-        self._running.add(job.key)
-        try:
+        else:
             await self._do(entry.position, job)
-        finally:
-            self._running.discard(job.key)
+            return
+        # A long row of these must not keep those at work from going on.
+        await asyncio.sleep(0)
 
     async def _do(self, position: int, job: Job) -> None:
         try:
@@ -234,8 +229,10 @@ class BatchRun:
     def _error(self) -> BatchFailed:
         counts = self.counts()
         untried = f", {counts.open} were not tried" if counts.open else ""
+        repeats = f", {self._repeats} repeat others" if self._repeats else ""
+        done = counts.done + counts.skipped - self._repeats
         return BatchFailed(
-            f"{counts.failed} of {counts.total} orders failed{untried}; {counts.done + counts.skipped} are done",
+            f"{counts.failed} of {counts.total} orders failed{untried}; {done} are done{repeats}",
             self._failures,
             self._kinds,
             permanent=self._permanent and not counts.open,
