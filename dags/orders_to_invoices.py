@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import DAG, Param
+from airflow.sdk.configuration import conf
 
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrdersOperator,
@@ -21,6 +22,9 @@ Each order has a name of its own (`order_key`), and becomes one sales order with
 some orders fail, the others are done; the retry does what is left.
 """
 
+# One task waits for each invoice, and Airflow maps a task over no more: better refused before billing than after it.
+MOST = conf.getint("core", "max_map_length", fallback=1024)
+
 ORDERS = Param(
     [
         {
@@ -35,6 +39,7 @@ ORDERS = Param(
         },
     ],
     type="array",
+    maxItems=MOST,
     items={"type": "object", "required": ["order_key", "order", "lines"]},
     title="Orders",
     description="Each with your own number of it (order_key), the order and its lines, by the field names of the API.",

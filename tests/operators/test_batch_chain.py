@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, PermissionDenied
 from tfso_hypatos.operators.batch.steps import Creation
@@ -21,12 +24,12 @@ from tfso_hypatos.operators.sales_order import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Connections, Log
     from tests.operators.conftest import Run
 
     from tfso_hypatos.flows.intent import Intent
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
 
 pytestmark = pytest.mark.usefixtures("connections")
 
@@ -139,6 +142,14 @@ def test_what_repeats_an_order_that_failed_is_not_called_done(run: Run, log: Log
     wrong["order"]["customer"]["id"] = 43
     with pytest.raises(BatchFailed, match=r"1 of 4 orders failed; 1 are done, 2 repeat others \("):
         run.execute(creating([item(1), wrong, wrong, wrong]))
+
+
+def test_the_example_refuses_more_orders_than_airflow_maps_a_task_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "3")
+    param = DagBag(str(DAGS)).dags["orders_to_invoices"].params.get_param("orders")
+    param.resolve(items(3))
+    with pytest.raises(ParamValidationError):
+        param.resolve(items(4))
 
 
 FAULTS: list[dict[str, Any]] = [
