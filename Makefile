@@ -27,7 +27,7 @@ airflow: $(STAMP) ## Open the example DAG in the Airflow UI, with the sandbox (P
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: faults
 faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 7 minutes)

@@ -56,6 +56,15 @@ HURRIED = Patience(attempts=4, budget=5.0, longest_wait=0.02)
 """Repeats like the product, but hardly waits between two sends."""
 
 
+SLOW_FIRST = ("tests/faults/", "tests/dags/", "tests/benchmarks/", "tests/kills/", "tests/test_")
+"""What takes long begins first, so that no process is left with it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes long before the rest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SLOW_FIRST))
+
+
 @pytest.fixture(autouse=True)
 def _new_process() -> Iterator[None]:
     """Forget every token of this process, and what it has learned of limits."""

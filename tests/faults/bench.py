@@ -24,13 +24,18 @@ from tfso_hypatos.sandbox.server import Sandbox
 
 ORGANIZATION = "100000000000001"
 
+REFUSALS_COUNT = 0.9
+"""Seconds for which a refusal slows down what follows: as much shorter than usual as everything else here."""
+
 
 @contextlib.contextmanager
 def hurried() -> Iterator[None]:
-    """Let every hook wait less between two sends, log nothing, and keep no list of ten thousand secrets to mask."""
+    """Let every hook wait less between two sends and after refusals, log nothing, and keep no ten thousand secrets."""
     with contextlib.ExitStack() as stack:
         patience = Patience(attempts=2, budget=5.0, longest_wait=0.04)
         stack.enter_context(mock.patch("tfso_hypatos.hooks.base.Patience", return_value=patience))
+        rates = {"DOUBLED_IN": REFUSALS_COUNT / 3, "FORGOTTEN_AFTER": REFUSALS_COUNT}
+        stack.enter_context(mock.patch.multiple("tfso_hypatos.clients.learned", **rates))
         for module in ("base", "tfso", "hypatos"):
             stack.enter_context(mock.patch(f"tfso_hypatos.hooks.{module}.mask_secret"))
         quiet = structlog.get_config()
