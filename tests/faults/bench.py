@@ -34,8 +34,8 @@ def hurried() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         patience = Patience(attempts=2, budget=5.0, longest_wait=0.04)
         stack.enter_context(mock.patch("tfso_hypatos.hooks.base.Patience", return_value=patience))
-        rates = {"DOUBLED_IN": REFUSALS_COUNT / 3, "FORGOTTEN_AFTER": REFUSALS_COUNT}
-        stack.enter_context(mock.patch.multiple("tfso_hypatos.clients.learned", **rates))
+        stack.enter_context(mock.patch("tfso_hypatos.clients.learned.DOUBLED_IN", REFUSALS_COUNT / 3))
+        stack.enter_context(mock.patch("tfso_hypatos.clients.learned.FORGOTTEN_AFTER", REFUSALS_COUNT))
         for module in ("base", "tfso", "hypatos"):
             stack.enter_context(mock.patch(f"tfso_hypatos.hooks.{module}.mask_secret"))
         quiet = structlog.get_config()
