@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tfso_hypatos.clients import hypatos, tfso
-from tfso_hypatos.clients.messages import decode, encode
+from tfso_hypatos.clients.messages import Unreadable, decode, encode
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch, EnrichmentSalesOrder
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate
@@ -94,6 +94,12 @@ def test_totals_come_from_the_server_to_the_last_digit(driver: Driver, script: S
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", '{"a":NaN}'])
 def test_what_json_does_not_know_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match="is not JSON"):
+        decode(text)
+
+
+@pytest.mark.parametrize("text", ["1e300000000", "0e-300000000", "1e99999999999999999999", "[" * 100_000])
+def test_what_would_take_too_much_memory_is_not_read(text: str) -> None:
+    with pytest.raises(Unreadable, match=r"holds a number|nested too deeply"):
         decode(text)
 
 

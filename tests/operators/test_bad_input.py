@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -70,6 +71,10 @@ def refused(operator: BaseOperator, log: Log) -> str:
         ("[]", "order", "an object with named fields is needed, not list"),
         ("{'customer': {}}", "order", "text that is not JSON: end the template with | tojson"),
         ("", "order", "text that is not JSON"),
+        ('{"memo": "a", "date": "2026-11-20", "memo": "b"}', "order", "two members of the name 'memo' in one object"),
+        ('{"a":' * 100_000, "order", "is nested too deeply"),
+        ('{"memo": 1e99999999999999999999}', "order", "holds a number that is too large"),
+        ({"customer": {"id": Decimal("1e300000000"), "name": "K"}}, "order.customer.id", "at most 1000 digits"),
         (None, "order", "not NoneType"),
     ],
 )
@@ -102,6 +107,9 @@ def test_a_wrong_order_is_refused_with_its_field(log: Log, order: Any, place: st
         ([{**LINE, "price": None}], "lines[0].price", "null is not allowed"),
         ([{**LINE, "price": 0.1 + 0.2}], "lines[0].price", "more than 15 significant digits"),
         ([{**LINE, "quantity": 1234567890123456.5}], "lines[0].quantity", "more than 15 significant digits"),
+        ('[{"price": 1e300000000}]', "lines[0].price", "a number of at most 1000 digits"),
+        ('[{"price": 1e-300000000}]', "lines[0].price", "a number of at most 1000 digits"),
+        ([{**LINE, "price": Decimal("0e300000000")}], "lines[0].price", "a number of at most 1000 digits"),
         ([{**LINE, "prize": 1}], "lines[0].prize", "is not a field that can be sent"),
         ([{**LINE, "discountRate": 101}], "lines[0].discountRate", "less than or equal to 100"),
         ([{**LINE, "type": "gift"}], "lines[0].type", "product"),

@@ -425,12 +425,36 @@ def test_what_was_done_before_an_end_is_written(run: Run, log: Log, tmp_path: Pa
         ('{"order_key": "web-1", "order"', "item 1, orders.jsonl line 1: text: is not JSON"),
         ("web-1", "item 1, orders.jsonl line 1: item: an object with named fields is needed"),
         ("[]", "an object with named fields is needed"),
+        ('{"a":' * 100_000, "item 1, orders.jsonl line 1: text: is nested too deeply"),
+        ('{"order_key": "web-1", "lines": ' + "[" * 200 + "]" * 200 + "}", "lines[0]: an object with named fields"),
+        (
+            '{"order_key": "web-1", "order_key": "web-3"}',
+            "line 1: text: has two members of the name 'order_key' in one",
+        ),
+        ('{"order_key": "web-1", "order": {"memo": 1e300000000}}', "('web-1'): order.memo: a number of at most 1000"),
     ],
 )
 @pytest.mark.usefixtures("connections")
 def test_a_line_that_is_no_item_is_named(run: Run, log: Log, tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         run.execute(creating(written(tmp_path / "orders.jsonl", text, item(2))))
+    assert said in str(caught.value)
+    assert log.sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"sales_order_id": 7, "net_amount": 1e300000000}', "(7): item.net_amount: a number of at most 1000 digits"),
+        ('{"sales_order_id": 7, "line_ids": ' + "[" * 200 + "]" * 200 + "}", "(7): item: is nested more than 100"),
+    ],
+)
+@pytest.mark.usefixtures("connections")
+def test_what_would_take_too_much_memory_is_not_read_into_a_result(
+    run: Run, log: Log, tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        run.execute(InvoiceSalesOrdersOperator(task_id="invoice", path=written(tmp_path / "orders.jsonl", text)))
     assert said in str(caught.value)
     assert log.sandbox.requests() == []
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import datetime
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias, TypeVar
 
 import simplejson
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.models.sendable import is_long
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+
+LONGEST_NAME = 100
+"""Characters of a member's name that an error repeats."""
 
 T = TypeVar("T")
 
@@ -129,10 +133,35 @@ def encode(value: Any) -> bytes:
         raise InvalidInput([Problem("text", rule)]) from None
 
 
+class Unreadable(ValueError):
+    """A text is not JSON, or is JSON that is not taken; says which."""
+
+
 def decode(body: bytes | str) -> Any:
-    """Return the value of a JSON text; a number with a fraction or an exponent becomes a Decimal."""
-    text = body.decode("utf-8") if isinstance(body, bytes) else body
-    return _DECODER.decode(text)
+    """Return the value of a JSON text; a number with a fraction or an exponent becomes a Decimal.
+
+    :raises Unreadable: if it is none.
+    """
+    return _decode(_DECODER, body.decode("utf-8") if isinstance(body, bytes) else body)
+
+
+def decode_input(text: str) -> Any:
+    """Return the value of a JSON text that a person may have written: what would be lost silently is refused.
+
+    :raises Unreadable: if it is none, or an object in it has two members of the same name.
+    """
+    return _decode(_INPUT_DECODER, text)
+
+
+def _decode(decoder: simplejson.JSONDecoder, text: str) -> Any:
+    try:
+        return decoder.decode(text)
+    except Unreadable:
+        raise
+    except ValueError:
+        raise Unreadable("is not JSON") from None
+    except RecursionError:
+        raise Unreadable("is nested too deeply") from None
 
 
 def _iso(value: object) -> str:
@@ -145,5 +174,31 @@ def _refuse_constant(name: str) -> Decimal:
     raise ValueError(f"{name} is not JSON")
 
 
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise Unreadable("holds a number that is too large or too small") from None
+
+
+def _short_number(text: str) -> Decimal:
+    number = _number(text)
+    if is_long(number):
+        raise Unreadable("holds a number of too many digits")
+    return number
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Unreadable(f"has two members of the name {twice[:LONGEST_NAME]!r} in one object")
+    return members
+
+
 # Made once: simplejson.loads() would make another one for every text.
-_DECODER = simplejson.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+_DECODER = simplejson.JSONDecoder(parse_float=_short_number, parse_constant=_refuse_constant)
+_INPUT_DECODER = simplejson.JSONDecoder(
+    parse_float=_number, parse_constant=_refuse_constant, object_pairs_hook=_members
+)

@@ -194,7 +194,7 @@ class Transport:
         succeeded = 200 <= status < 300
         try:
             decoded = decode(body) if body.strip() else None
-        except (ValueError, RecursionError):
+        except ValueError:
             if succeeded:
                 kind = lowered.get("content-type", "no content type")
                 raise UnexpectedResponse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tfso_hypatos.exceptions import InvalidInput, Problem, UnexpectedResponse
+from tfso_hypatos.models.sendable import TOO_LONG, is_long, refuse_unsendable
 
 FLOAT_DIGITS = 15
 """A double holds every decimal of up to 15 significant digits; beyond, its shortest text may be another number."""
@@ -77,6 +78,8 @@ def _to_amount(value: object) -> Decimal:
         raise PydanticCustomError("amount", "a number is needed") from None
     if not amount.is_finite():
         raise PydanticCustomError("amount", "a finite number is needed, not NaN or infinity")
+    if is_long(amount):
+        raise PydanticCustomError("amount", TOO_LONG)
     if isinstance(value, float) and len(amount.normalize().as_tuple().digits) > FLOAT_DIGITS:
         raise PydanticCustomError(
             "amount",
@@ -197,7 +200,10 @@ def amount(value: object, place: str) -> Decimal:
 
 
 def plain_number(value: int | Decimal) -> str:
-    """Return a number's shortest plain text, so that equal numbers have equal texts: 1.50, 1.5 and 15E-1."""
+    """Return a number's shortest plain text, so that equal numbers have equal texts: 1.50, 1.5 and 15E-1.
+
+    :param value: the number, of no more digits than can be sent.
+    """
     text = format(Decimal(value), "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -216,35 +222,11 @@ def validate(model: type[SentT], data: object, place: str) -> SentT:
         return data
     if not isinstance(data, Mapping):
         raise InvalidInput([Problem(place, f"an object with named fields is needed, not {type(data).__name__}")])
+    refuse_unsendable(data, place)
     try:
-        validated = model.model_validate(dict(data))
+        return model.model_validate(dict(data))
     except ValidationError as error:
         raise InvalidInput(problems(error, place)) from None
-    unsendable = [
-        Problem(where, "holds half of a surrogate pair, which is no character and cannot be sent")
-        for where in _half(validated, place)
-    ]
-    if unsendable:
-        raise InvalidInput(unsendable)
-    return validated
-
-
-def _half(value: object, place: str) -> Iterator[str]:
-    """Yield the places of texts with half of a surrogate pair: Python can hold them, UTF-8 cannot."""
-    match value:
-        case Model():
-            yield from _half(value.to_wire(), place)
-        case Mapping():
-            for name, member in value.items():
-                yield from _half(name, place)
-                yield from _half(member, f"{place}.{name}")
-        case list() | tuple():
-            for index, member in enumerate(value):
-                yield from _half(member, f"{place}[{index}]")
-        case str() if not value.isascii() and re.search("[\ud800-\udfff]", value):
-            yield place
-        case _:
-            pass
 
 
 def read(model: type[ReadT], data: object, what: str) -> ReadT:

@@ -63,19 +63,21 @@ def order_key_of(given: object, context: Context) -> str:
 def structured(value: Any, place: str) -> Any:
     """Return an argument that is an object or a list, also when a template rendered it as JSON text.
 
-    :raises InvalidInput: if the text is not JSON.
+    :raises InvalidInput: if the text is not JSON, or is JSON that is not taken.
     """
     if not isinstance(value, str):
         return value
-    from tfso_hypatos.clients.messages import decode  # lazy: operators must import quickly
+    from tfso_hypatos.clients.messages import Unreadable, decode_input  # lazy: operators must import quickly
 
     try:
-        return decode(value)
-    except ValueError:
-        rule = (
-            "a template rendered this as text that is not JSON: end the template with | tojson, or set "
-            "render_template_as_native_obj=True on the DAG"
-        )
+        return decode_input(value)
+    except Unreadable as error:
+        rule = str(error)
+        if rule == "is not JSON":
+            rule = (
+                "a template rendered this as text that is not JSON: end the template with | tojson, or set "
+                "render_template_as_native_obj=True on the DAG"
+            )
         raise InvalidInput([Problem(place, rule)]) from None
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from airflow.sdk import ObjectStoragePath
 
-from tfso_hypatos.clients.messages import decode
+from tfso_hypatos.clients.messages import Unreadable, decode_input
 from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.hooks.base import ApiHook
@@ -95,9 +95,9 @@ class Entry(NamedTuple):
 
 def _decoded(text: str) -> Any:
     try:
-        return decode(text)
-    except ValueError:
-        raise InvalidInput([Problem("text", "is not JSON")]) from None
+        return decode_input(text)
+    except Unreadable as error:
+        raise InvalidInput([Problem("text", str(error))]) from None
 
 
 def _name_of(item: object) -> str:

@@ -21,6 +21,7 @@ from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch
+from tfso_hypatos.models.sendable import refuse_unsendable
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
@@ -135,6 +136,8 @@ class Invoicing:
         if not isinstance(item, Mapping):
             item = {"sales_order_id": item}
         fields = members(item, RESULT_FIELDS | DETAILS.keys() | {"expected_gross_amount"})
+        # All of them are written into its content, those that nothing else looks at, too.
+        refuse_unsendable(fields, "item")
         inner = fields.get("sales_order_id")
         is_result = isinstance(inner, Mapping) or (isinstance(inner, str) and inner.strip().startswith("{"))
         arguments = {
