@@ -109,6 +109,13 @@ def test_a_kill_ends_a_wait_for_the_server(
     assert log.orders == []
 
 
+def test_a_kill_ends_a_wait_for_the_order_that_is_to_be_enriched(run: Run, log: Log) -> None:
+    log.sandbox.add_fault(action="rate_limit", retry_after=30, method="GET", path="/salesorders/")
+    operator = EnrichSalesOrderOperator(task_id="enrich", external_id="K", sales_order_id=7)
+    assert killed_while_it_waits(run, log, operator, "GET", "/salesorders/") < 10
+    assert log.changes == []
+
+
 def test_a_kill_between_missing_record_and_insert_inserts_nothing(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,7 +98,7 @@ class EnrichSalesOrderOperator(ApiOperator):
         from tfso_hypatos.flows.enrich import patch_over_order
         from tfso_hypatos.hooks.tfso import TfsoHook
 
-        with TfsoHook(self.tfso_conn_id) as hook:
+        with self._stoppable(TfsoHook(self.tfso_conn_id)) as hook:
             order, patch = hook.drive(patch_over_order(wanted.external_id, order_id, wanted.over))
             push_order_addresses(
                 context, hook.settings, {"sales_order_id": order_id, "invoice_number": order.invoice_number}
