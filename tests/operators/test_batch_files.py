@@ -252,6 +252,16 @@ def test_results_that_got_lost_are_missed(run: Run, log: Log, tmp_path: Path, ho
 
 
 @pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("pattern", ["*.jsonl", "*.json"])
+def test_a_part_of_a_folder_is_not_taken_for_all_of_it(run: Run, log: Log, tmp_path: Path, pattern: str) -> None:
+    run.execute(creating(written(tmp_path / "orders.jsonl", item(1), item(2)), tmp_path / "created"))
+    (part,) = (tmp_path / "created").glob(pattern)
+    with pytest.raises(InvalidInput, match=r"is a part of the results of a task, .*: give the folder"):
+        run.execute(InvoiceSalesOrdersOperator(task_id="invoice", path=part.as_uri()))
+    assert log.invoices == []
+
+
+@pytest.mark.usefixtures("connections")
 def test_two_processes_that_took_different_orders_are_not_believed(run: Run, tmp_path: Path) -> None:
     for number in (1, 2):
         run.execute(creating(written(tmp_path / "orders.jsonl", item(number)), tmp_path / f"created-{number}"))

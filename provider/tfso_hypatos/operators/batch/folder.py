@@ -163,6 +163,19 @@ class Listing(NamedTuple):
     batches: list[Counting]
 
 
+def items_at(path: ObjectStoragePath) -> Listing:
+    """Return the files of JSON lines in a folder, or a file alone.
+
+    :raises InvalidInput: if a batch that wrote the folder has not ended successfully, or the file is a part of one.
+    """
+    if path.is_dir():
+        return items_in(path)
+    if written_files([path.name]):
+        rule = f"{path.name} is a part of the results of a task, and not all that it holds counts: give the folder"
+        raise InvalidInput([Problem("path", rule)])
+    return Listing([Lines(path)], [])
+
+
 def items_in(folder: ObjectStoragePath) -> Listing:
     """Return the files of JSON lines in a folder.
 

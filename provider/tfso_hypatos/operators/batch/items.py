@@ -15,7 +15,7 @@ from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.operators.arguments import given, structured
-from tfso_hypatos.operators.batch.folder import Lines, Listing, items_in
+from tfso_hypatos.operators.batch.folder import Lines, Listing, items_at
 
 MOST_PROBLEMS = 20
 """Broken rules that an error names; a file may hold the same mistake a hundred thousand times."""
@@ -152,7 +152,7 @@ class FileSource:
     def _files(self) -> Listing:
         # Listed once: a file that an earlier task's lost try adds later must not move the places of the items.
         if self._listed is None:
-            self._listed = items_in(self._path) if self._path.is_dir() else Listing([Lines(self._path)], [])
+            self._listed = items_at(self._path)
         return self._listed
 
     def _items(self, lines: Lines) -> Iterator[tuple[int, Any]]:
