@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from tfso_hypatos.flows.billing import Payer
 from tfso_hypatos.flows.compare import line_hash
@@ -12,31 +12,82 @@ from tfso_hypatos.flows.invoice import Invoiced
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 
-def created_result(order_key: str, created: Created) -> dict[str, Any]:
-    """Return what the create step hands on; amounts as text, for Airflow sends a Decimal through a float.
+class CreatedResult(TypedDict):
+    """What the create step hands on; amounts as text, for Airflow sends a Decimal through a float.
 
     ``holder`` is there only if this task wrote it on the order: the invoice step of the same run goes on under it.
     Payer, currency and line hashes let the invoice step see what was edited in between.
     """
-    order = created.order
-    payer = Payer.of(order)
-    result: dict[str, Any] = {
+
+    order_key: str
+    sales_order_id: int
+    status: str | None
+    created: bool
+    line_ids: list[int]
+    line_hashes: list[str]
+    customer_id: int | None
+    currency: str | None
+    payment_method_id: int | None
+    net_amount: str | None
+    tax_amount: str | None
+    gross_amount: str | None
+    holder: NotRequired[str]
+
+
+class InvoiceResult(TypedDict):
+    """What an invoiced order hands on; ``transaction_id`` is None until it is posted."""
+
+    sales_order_id: int
+    status: str | None
+    invoice_number: int | None
+    invoice_date: str | None
+    due_date: str | None
+    remittance_reference: str | None
+    transaction_id: str | None
+
+
+class InvoicedResult(InvoiceResult):
+    """What the invoice step hands on; ``invoiced`` says whether it was this try."""
+
+    invoiced: bool
+
+
+RESULT_FIELDS = frozenset(CreatedResult.__annotations__) | frozenset(InvoicedResult.__annotations__)
+"""Members of all results."""
+
+
+def created_result(order_key: str, created: Created) -> dict[str, Any]:
+    """Return what the create step hands on."""
+    order, payer = created.order, Payer.of(created.order)
+    result: CreatedResult = {
         "order_key": order_key,
         "sales_order_id": order.id,
         "status": order.status,
         "created": created.created,
         "line_ids": [line.id for line in created.lines],
         "line_hashes": [line_hash(line) for line in created.lines],
-        **payer._asdict(),
+        "customer_id": payer.customer_id,
+        "currency": payer.currency,
+        "payment_method_id": payer.payment_method_id,
         "net_amount": _amount(order.net_amount),
         "tax_amount": _amount(order.tax_amount),
         "gross_amount": _amount(order.gross_amount),
     }
-    return result if created.holder is None else {**result, "holder": str(created.holder)}
+    return {**result} if created.holder is None else {**result, "holder": str(created.holder)}
 
 
 def invoice_result(order: SalesOrder) -> dict[str, Any]:
-    """Return what an invoiced order hands on, with ``transaction_id`` None until it is posted."""
+    """Return what an invoiced order hands on."""
+    return {**_invoice_result(order)}
+
+
+def invoiced_result(invoiced: Invoiced) -> dict[str, Any]:
+    """Return what the invoice step hands on."""
+    result: InvoicedResult = {**_invoice_result(invoiced.order), "invoiced": invoiced.invoiced}
+    return {**result}
+
+
+def _invoice_result(order: SalesOrder) -> InvoiceResult:
     invoice = order.invoice
     return {
         "sales_order_id": order.id,
@@ -47,11 +98,6 @@ def invoice_result(order: SalesOrder) -> dict[str, Any]:
         "remittance_reference": invoice.remittance_reference if invoice else None,
         "transaction_id": order.transaction_id,
     }
-
-
-def invoiced_result(invoiced: Invoiced) -> dict[str, Any]:
-    """Return what the invoice step hands on."""
-    return {**invoice_result(invoiced.order), "invoiced": invoiced.invoiced}
 
 
 def _amount(value: Decimal | None) -> str | None:

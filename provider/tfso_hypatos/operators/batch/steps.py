@@ -15,7 +15,7 @@ from tfso_hypatos.flows.enrich import OnMissing, enrich, patch_over_order
 from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Intent, canonical, digest
 from tfso_hypatos.flows.invoice import invoice
-from tfso_hypatos.flows.results import created_result, invoiced_result
+from tfso_hypatos.flows.results import RESULT_FIELDS, created_result, invoiced_result
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
@@ -27,14 +27,7 @@ from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
 from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
 
-RESULT_FIELDS = frozenset(
-    {
-        *("order_key", "sales_order_id", "status", "created", "line_ids", "line_hashes", "holder"),
-        *("customer_id", "currency", "payment_method_id", "net_amount", "tax_amount", "gross_amount"),
-        *("invoiced", "invoice_number", "invoice_date", "due_date", "remittance_reference", "transaction_id"),
-        "input_hash",
-    }
-)
+EARLIER = RESULT_FIELDS | {"input_hash"}
 """Members of the results of earlier tasks, which may be handed on as they are."""
 
 
@@ -135,7 +128,7 @@ class Invoicing:
         """Check an item: an id, the result of an earlier task, or an object with either as ``sales_order_id``."""
         if not isinstance(item, Mapping):
             item = {"sales_order_id": item}
-        fields = members(item, RESULT_FIELDS | DETAILS.keys() | {"expected_gross_amount"})
+        fields = members(item, EARLIER | DETAILS.keys() | {"expected_gross_amount"})
         # All of them are written into its content, those that nothing else looks at, too.
         refuse_unsendable(fields, "item")
         inner = fields.get("sales_order_id")
@@ -188,7 +181,7 @@ class Enriching:
 
     def job(self, item: Any) -> Job:
         """Check an item: ``external_id`` (left out: its ``order_key``), ``patch`` and ``sales_order_id``."""
-        fields = members(item, RESULT_FIELDS | {"external_id", "patch"})
+        fields = members(item, EARLIER | {"external_id", "patch"})
         order_key = fields.get("order_key")
         external_id = fields.get("external_id") if given(fields.get("external_id")) else order_key
         wanted = enrichment_of(external_id, fields.get("patch"), fields.get("sales_order_id"))
