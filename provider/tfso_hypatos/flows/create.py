@@ -13,7 +13,7 @@ from tfso_hypatos.clients.messages import Flow, pause, remember
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import NotFound, OrderBusy, OrderDrift, OutcomeUncertain, TfsoHypatosError
 from tfso_hypatos.flows.compare import DECISIVE, LinePlan, header_differences, plan_lines
-from tfso_hypatos.flows.hold import Claim, Hold, Setbacks, Standing, Timing
+from tfso_hypatos.flows.hold import Claim, Hold, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, Intent, marker_of
 from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, elect, look, lost_marker, withdraw
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
@@ -62,10 +62,9 @@ class _Work:
     intent: Intent
     timing: Timing
     hold: Hold
-    setbacks: Setbacks
     known_ids: set[int] = field(default_factory=set)
     created_id: int | None = None
-    created_at: float | None = None
+    creation_sent_at: float | None = None
     added_ids: set[int] = field(default_factory=set)
     posted: bool = False
     since: datetime.datetime | None = None
@@ -86,7 +85,7 @@ def find_or_create(
     :raises OrderBusy: if another run is at work on it for too long.
     """
     hold = Hold(intent.marker.holder, organization, timing)
-    work = _Work(intent, timing, hold, Setbacks(timing), set(known_ids))
+    work = _Work(intent, timing, hold, set(known_ids))
     looks_in_vain = 0
     for looks in range(ROUNDS + LOOKS_UNTIL_LISTED):
         if looks > LOOKS_AT_ONCE + looks_in_vain:
@@ -105,7 +104,7 @@ def find_or_create(
             continue
         if unlisted:
             # Of two orders, the one that shows later finds the other one: before that, neither may be given lines.
-            work.created_at = None
+            work.creation_sent_at = None
             if looks_in_vain < LOOKS_UNTIL_LISTED:
                 looks_in_vain += 1
                 yield from pause(
@@ -115,7 +114,7 @@ def find_or_create(
             log.warning("The list does not show sales order %s, so a twin of it may not show either", min(unlisted))
         elected = yield from elect(found)
         strays = [sight for sight in found if sight.order.id != elected.order.id]
-        if not (yield from withdraw(intent, strays, elected, work.setbacks)):
+        if not (yield from withdraw(intent, strays, elected, work.hold.setbacks)):
             continue
         created = yield from _complete(work, elected)
         if created is not None:
@@ -147,7 +146,7 @@ def _post(work: _Work) -> Flow[None]:
         work.created_id = mine[0] if mine else None
     else:
         order = sight.order
-        work.created_id, work.created_at = order.id, sight.seen_at
+        work.created_id, work.creation_sent_at = order.id, sight.seen_at
         work.since = order.created_at - MARGIN if order.created_at else None
     if work.created_id is not None:
         work.known_ids.add(work.created_id)
@@ -160,10 +159,10 @@ def _complete(work: _Work, elected: Sight) -> Flow[Created | None]:
     sight = elected
     # A new order of ours has no lines, and nobody but its holder writes any. But the list may show what was: that
     # nobody has taken the order over yet is certain only as of its creation.
-    new = work.created_at is not None and order_id == work.created_id and work.hold.is_mine(elected)
-    if new and work.created_at is not None:
-        sight = elected._replace(seen_at=work.created_at)
-    work.created_at = None
+    sent_at, work.creation_sent_at = work.creation_sent_at, None
+    new = False
+    if sent_at is not None and order_id == work.created_id and work.hold.is_mine(elected):
+        new, sight = True, elected._replace(seen_at=sent_at)
     work.added_ids.clear()
     lines: Sequence[SalesOrderLine] = ()
     plan = plan_lines(work.intent.lines, lines)
@@ -218,14 +217,14 @@ def _write_lines(work: _Work, sight: Sight, plan: LinePlan) -> Flow[None]:
         for line in plan.missing:
             added = yield from tfso.add_line(order_id, line, not_after)
             work.added_ids.add(added.id)
-            work.setbacks.succeeded()
+            work.hold.setbacks.succeeded()
         for line_id in plan.surplus:
             log.warning("Removing line %s of sales order %s: it repeats another one in everything", line_id, order_id)
             work.added_ids.discard(line_id)
             yield from tfso.delete_line(order_id, line_id, not_after)
-            work.setbacks.succeeded()
+            work.hold.setbacks.succeeded()
     except TfsoHypatosError as error:
-        yield from work.setbacks.weigh(error, f"complete the lines of sales order {order_id}")
+        yield from work.hold.setbacks.weigh(error, f"complete the lines of sales order {order_id}")
 
 
 def _check_drift(work: _Work, order: SalesOrder, plan: LinePlan) -> None:

@@ -150,6 +150,8 @@ class Claim(NamedTuple):
 class Hold:
     """Becomes and stays the holder of one order, or waits for the one who is.
 
+    ``setbacks`` weighs what goes wrong in its flow, take-overs and changes together.
+
     :param me: this try of this task.
     :param organization: organization id, for the marker of an order that has none.
     :param timing: the waits.
@@ -160,12 +162,15 @@ class Hold:
     organization: str
     timing: Timing
     as_mine: Holder | None = None
+    setbacks: Setbacks = field(init=False)
     _waiting_since: float | None = None
     _still_since: dict[str, float] = field(default_factory=dict)
     _displaced_by: set[Holder] = field(default_factory=set)
     _take_overs: int = 0
-    _held_back: int = 0
     _last_refusal: TfsoHypatosError | None = None
+
+    def __post_init__(self) -> None:
+        self.setbacks = Setbacks(self.timing)
 
     def not_after(self, sight: Sight) -> float:
         """Return the moment (:func:`clock.now`) until which a change may rest on this look at the holder."""
@@ -239,9 +244,7 @@ class Hold:
             return Claim(Standing.GONE, None)
         except NotSent as error:
             self._take_overs -= 1
-            self._held_back += 1
-            if self._held_back > MOST_HELD_BACK:
-                raise too_slow(self.timing, doing) from error
+            yield from self.setbacks.weigh(error, doing)
             return Claim(Standing.WAIT, sight)
         except TfsoHypatosError as error:
             if not (error.ambiguous or isinstance(error, Conflict)):

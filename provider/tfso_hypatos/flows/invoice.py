@@ -19,7 +19,7 @@ from tfso_hypatos.flows.billing import (
     check_marker,
     check_state,
 )
-from tfso_hypatos.flows.hold import Hold, Setbacks, Standing, Timing
+from tfso_hypatos.flows.hold import Hold, Standing, Timing
 from tfso_hypatos.flows.intent import Holder, is_billed, marker_change, marker_of
 from tfso_hypatos.models.tfso_read import SalesOrder
 
@@ -58,7 +58,7 @@ def invoice(
     :raises OrderBusy: if another run is at work on it for too long, or 24SevenOffice is too slow.
     """
     hold = Hold(me, organization, timing, as_mine=created_by)
-    setbacks = Setbacks(timing)
+    setbacks = hold.setbacks
     sent = False
     checked: SalesOrder | None = None
     while True:
