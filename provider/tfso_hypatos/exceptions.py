@@ -63,8 +63,29 @@ class TokenUnavailable(TfsoHypatosError):
     """No access token could be fetched for now, so the request it was for was never sent."""
 
 
+class Delay(NamedTuple):
+    """A wait of a flow for the budget of requests of this process.
+
+    :param until: moment at which it ended, or would have.
+    :param seconds: how long it was.
+    :param reason: what it was for, with the setting.
+    :param used_up: whether an allowance was used up, which takes long; else requests only keep a distance.
+    """
+
+    until: float
+    seconds: float
+    reason: str
+    used_up: bool
+
+
 class NotSent(TfsoHypatosError):
-    """The request was held back because what it rested on had grown too old; look again."""
+    """The request was held back because what it rested on had grown too old; look again.
+
+    ``not_after``: the moment from which it was too old. ``delays``: the flow's last waits for the budget of requests.
+    """
+
+    not_after: float = 0.0
+    delays: Sequence[Delay] = ()
 
 
 class Stopped(TfsoHypatosError):

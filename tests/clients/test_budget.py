@@ -238,8 +238,18 @@ def test_who_leaves_the_queue_holds_up_nobody() -> None:
     play(budget, [Asking(0)] * BURST)
     with budget.queueing(2) as last:
         with budget.queueing(1) as first:
-            assert budget.ask(first, EARLY) == (1.0, "requests_per_second of the connection (1) allows no more", False)
-            assert budget.ask(last, EARLY) == (2.0, "requests_per_second of the connection (1) allows no more", True)
+            assert budget.ask(first, EARLY) == (
+                1.0,
+                "requests_per_second of the connection (1) allows no more",
+                False,
+                False,
+            )
+            assert budget.ask(last, EARLY) == (
+                2.0,
+                "requests_per_second of the connection (1) allows no more",
+                True,
+                False,
+            )
         assert budget.ask(last, EARLY + 1) is None
     assert budget._queue == []
     assert budget._asked_at == {}
@@ -495,15 +505,15 @@ def test_a_long_wait_stops_everything_and_slows_nothing_down() -> None:
     budget = Budget()
     budget.learn(429, {"retry-after": "500"}, EARLY, EARLY)
     budget.learn(200, {}, EARLY, EARLY)
-    assert asked_now(budget, 100) == (400.0, "the server asked to wait", False)
-    assert asked_now(budget, 100, patient=False) == (400.0, "the server asked to wait", False)
+    assert asked_now(budget, 100) == (400.0, "the server asked to wait", False, True)
+    assert asked_now(budget, 100, patient=False) == (400.0, "the server asked to wait", False, True)
     assert {each.at for each in play(budget, [Asking(500)] * 50)} == {500}
 
 
 def test_no_answer_silences_a_process_for_longer_than_ten_minutes() -> None:
     budget = Budget()
     budget.learn(429, {"retry-after": "86400"}, EARLY, EARLY)
-    assert asked_now(budget, 0) == (600.0, "the server asked to wait", False)
+    assert asked_now(budget, 0) == (600.0, "the server asked to wait", False, True)
     in_an_hour = str(int((time.time() + 3600) * 1000))
     budget = Budget()
     budget.learn(200, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": in_an_hour}, EARLY, EARLY)
@@ -519,9 +529,9 @@ def test_a_server_that_is_not_available_is_left_alone_for_a_while() -> None:
     budget.learn(500, {"retry-after": "9"}, EARLY, EARLY)
     assert asked_now(budget, 0) is None
     budget.learn(503, {"retry-after": "7"}, EARLY, EARLY)
-    assert asked_now(budget, 0) == (7.0, "the server asked to wait", False)
+    assert asked_now(budget, 0) == (7.0, "the server asked to wait", False, True)
     budget.learn(503, {"retry-after": "9999"}, EARLY, EARLY)
-    assert asked_now(budget, 0) == (60.0, "the server asked to wait", False)
+    assert asked_now(budget, 0) == (60.0, "the server asked to wait", False, True)
 
 
 @pytest.mark.parametrize(

@@ -170,10 +170,41 @@ def test_a_change_that_would_be_too_late_is_not_queued_for(driver: Driver, servi
     driver.run_all(service, looks(BURST))
     for _ in range(BURST):
         driver.run(service, tfso.create_sales_order(ORDER, not_after=clock.now() + 30))
-    with pytest.raises(NotSent):
-        driver.run(service, tfso.create_sales_order(ORDER, not_after=clock.now() + 30))
+    not_after = clock.now() + 30
+    with pytest.raises(NotSent) as caught:
+        driver.run(service, tfso.create_sales_order(ORDER, not_after=not_after))
+    (delay,) = caught.value.delays
+    assert caught.value.not_after == not_after < delay.until
+    assert delay.reason == "requests_per_second of the connection (0.01) allows no more"
+    assert not delay.used_up
     assert len(log.orders) == BURST
     assert budget_of(service)._queue == []
+
+
+def test_what_a_flow_waited_for_before_it_was_held_back_is_told(driver: Driver, services: Services) -> None:
+    service = services.tfso(limits=Limits(per_second=4))
+
+    def flow() -> Flow[Any]:
+        for _ in range(BURST + 1):
+            yield from look()
+        yield from tfso.create_sales_order(ORDER, not_after=clock.now() - 1)
+
+    with pytest.raises(NotSent) as caught:
+        driver.run(service, flow())
+    (delay,) = caught.value.delays
+    assert 0.1 < delay.seconds < 5
+    assert delay.until <= clock.now()
+
+
+def test_whoever_outlasts_a_budget_waits_until_it_allows_more(
+    driver: Driver, services: Services, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfso_hypatos.clients.budget.HOUR", 1.0)
+    patience = Patience(attempts=2, budget=0.3, longest_wait=0.01, outlasts=True)
+    log.sandbox.add_fault(action="status_before", status=503, path="/salesorders$", skip=3)
+    driver.run_all(services.tfso(limits=HOURLY, patience=patience), looks(5))
+    # Its wait used up nothing of the patience with which the one that was refused is repeated.
+    assert [each["status"] for each in log.sent()] == [200, 200, 200, 503, 200, 200]
 
 
 def test_a_change_whose_time_is_over_uses_up_nothing(driver: Driver, services: Services) -> None:

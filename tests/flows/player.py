@@ -12,8 +12,8 @@ from tests.flows.runs import LINES, ORDER, ORDER_KEY, ORGANIZATION
 from tfso_hypatos.clients.failures import failure
 from tfso_hypatos.clients.messages import Pause, Remember, Request, Response, Step, decode, encode
 from tfso_hypatos.exceptions import NotSent, TfsoHypatosError
-from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Intent, Marker, key_of
+from tfso_hypatos.flows.setbacks import Timing
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import TfsoHypatosError
-from tfso_hypatos.flows import billing, create, hold, invoice, look
+from tfso_hypatos.flows import billing, create, hold, invoice, look, setbacks
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
 from tfso_hypatos.flows.intent import Holder, Intent, Marker, marker_of
 from tfso_hypatos.flows.look import Found
@@ -146,10 +146,10 @@ def no_look_at_the_marker(patch: Patch) -> None:
 
 
 def no_wait_for_lines(patch: Patch) -> None:
-    def at_once(self: hold.Setbacks, error: TfsoHypatosError, what: str) -> Flow[None]:
+    def at_once(self: setbacks.Setbacks, error: TfsoHypatosError, what: str) -> Flow[None]:
         yield from ()
 
-    patch.setattr(hold.Setbacks, "weigh", at_once)
+    patch.setattr(setbacks.Setbacks, "weigh", at_once)
 
 
 def old_evidence(patch: Patch) -> None:

@@ -15,10 +15,10 @@ from tests.flows.world import Process, World
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.flows.billing import InvoiceOrder, Payer
 from tfso_hypatos.flows.create import Created, find_or_create
-from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Intent, key_of
 from tfso_hypatos.flows.invoice import invoice
 from tfso_hypatos.flows.results import created_result, invoice_result
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.base import amount
 
 ORGANIZATION = "100000000000001"

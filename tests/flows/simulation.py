@@ -29,8 +29,8 @@ from tests.flows.world import CALM, Net, World
 
 from tfso_hypatos.exceptions import OrderDrift
 from tfso_hypatos.flows import intent
-from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import marker_of
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso_read import SalesOrder
 

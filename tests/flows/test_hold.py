@@ -16,8 +16,9 @@ from tfso_hypatos.exceptions import (
     OrderBusy,
     PermissionDenied,
 )
-from tfso_hypatos.flows.hold import Claim, Hold, Standing, Timing
+from tfso_hypatos.flows.hold import Claim, Hold, Standing
 from tfso_hypatos.flows.intent import Holder, marker_of
+from tfso_hypatos.flows.setbacks import Timing
 
 TWIN = Holder.of("orders", "run-1", "create", 1, 1)
 
@@ -115,6 +116,15 @@ def test_another_run_is_not_waited_for_without_end() -> None:
 
     with pytest.raises(OrderBusy, match=f"working on sales order {order_id} for 180 s"):
         wait_on()
+
+
+def test_a_look_that_came_late_says_nothing_of_how_long_another_run_has_been_at_work() -> None:
+    player, hold = Player(Traits(dates=False)), hold_of()
+    order_id = player.make_order(RIVAL)
+    for _ in range(3):
+        assert claim(player, order_id, hold).standing is Standing.WAIT
+        player.now += 3600
+        player.add(order_id, LINES[0])
 
 
 @pytest.mark.parametrize("other", [RETRY, TWIN])

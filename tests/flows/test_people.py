@@ -17,7 +17,7 @@ from tests.flows.world import World
 
 from tfso_hypatos.clients.messages import decode, encode
 from tfso_hypatos.exceptions import OrderDrift
-from tfso_hypatos.flows.hold import Timing
+from tfso_hypatos.flows.setbacks import Timing
 
 TRIALS = 60
 COFFEE, CUPS, _ = LINES

@@ -7,6 +7,7 @@ from tfso_hypatos.exceptions import (
     BadRequest,
     Conflict,
     ConnectionFailed,
+    Delay,
     NoAnswer,
     NotSent,
     OrderBusy,
@@ -17,7 +18,7 @@ from tfso_hypatos.exceptions import (
     TfsoHypatosError,
     TokenUnavailable,
 )
-from tfso_hypatos.flows.hold import Setbacks
+from tfso_hypatos.flows.setbacks import Setbacks
 
 
 def weigh(player: Player, setbacks: Setbacks, error: TfsoHypatosError) -> None:
@@ -99,3 +100,43 @@ def test_a_server_too_slow_for_the_settle_time_is_told_as_such_and_may_pass() ->
     )
     assert not raised.value.permanent
     assert not raised.value.ambiguous
+
+
+def held_back(delay: Delay) -> NotSent:
+    """Return the error of a change that was held back after its flow had waited."""
+    error = NotSent("old")
+    error.not_after, error.delays = 1000.0, (Delay(990.0, 500.0, "nothing to do with it", True), delay)
+    return error
+
+
+def test_a_budget_too_small_for_the_settle_time_is_told_as_such() -> None:
+    player, setbacks = Player(), Setbacks(TIMING)
+    reason = "requests_per_second of the connection (0.4) allows no more"
+    error = held_back(Delay(998.0, 2.0, reason, False))
+    for _ in range(20):
+        weigh(player, setbacks, error)
+    with pytest.raises(OrderBusy) as raised:
+        weigh(player, setbacks, error)
+    assert str(raised.value) == (
+        "Requests wait longer for their turn in this process than the 2.5 s for which a look at an order is good "
+        f"({reason}), so it cannot safely add a line. Let more requests be sent or fewer orders be at work at once, or "
+        "raise settle_seconds in the connection, for all tasks."
+    )
+
+
+@pytest.mark.parametrize("delay", [Delay(997.4, 60.0, "before the look", True), Delay(1000.0, 1.0, "short", False)])
+def test_a_budget_that_is_not_the_cause_is_not_blamed(delay: Delay) -> None:
+    player, setbacks = Player(), Setbacks(TIMING)
+    for _ in range(20):
+        weigh(player, setbacks, held_back(delay))
+    with pytest.raises(OrderBusy, match="24SevenOffice takes longer to answer"):
+        weigh(player, setbacks, held_back(delay))
+
+
+def test_whoever_waits_for_an_allowance_that_is_used_up_is_more_patient_but_not_for_ever() -> None:
+    player, setbacks = Player(), Setbacks(TIMING)
+    error = held_back(Delay(4600.0, 3600.0, "requests_per_hour of the connection (100) is used up", True))
+    for _ in range(100):
+        weigh(player, setbacks, error)
+    with pytest.raises(OrderBusy, match=r"requests_per_hour of the connection \(100\) is used up"):
+        weigh(player, setbacks, error)

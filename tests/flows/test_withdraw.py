@@ -9,8 +9,8 @@ from tests.flows.player import RIVAL, TIMING, Player, after, answered, intent, r
 from tests.flows.runs import LINES
 
 from tfso_hypatos.exceptions import OrderDrift
-from tfso_hypatos.flows.hold import Setbacks
 from tfso_hypatos.flows.look import elect, look, withdraw
+from tfso_hypatos.flows.setbacks import Setbacks
 
 COFFEE, CUPS, _ = LINES
 TEA = {"description": "Tea", "quantity": 1, "price": 5}

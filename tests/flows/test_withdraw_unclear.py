@@ -14,9 +14,9 @@ from tfso_hypatos.clients.messages import Request, Response
 from tfso_hypatos.clients.tfso import see_sales_order
 from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, NotSent, RateLimited, ServerError, TfsoHypatosError
 from tfso_hypatos.flows.create import find_or_create
-from tfso_hypatos.flows.hold import Setbacks, Timing
 from tfso_hypatos.flows.intent import Holder
 from tfso_hypatos.flows.look import look, withdraw, withdraw_one
+from tfso_hypatos.flows.setbacks import Setbacks, Timing
 
 UNCLEAR = [ServerError("down", status=503), NoAnswer("reset")]
 

@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.exceptions import BadRequest, NotFound, NotSent, OrderDrift, OutcomeUncertain, TfsoHypatosError
 from tfso_hypatos.flows import billing
-from tfso_hypatos.flows.hold import Setbacks
+from tfso_hypatos.flows.setbacks import Setbacks
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator, InvoiceSalesOrderOperator
 

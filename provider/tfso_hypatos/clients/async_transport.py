@@ -68,11 +68,11 @@ class AsyncTransport(Transport):
         :param flow: the flow.
         :param remember: given the id of an order that a retry should know of.
         """
-        number = next(FLOWS)
+        turn = Turn(next(FLOWS))
         try:
             step = next(flow)
             while True:
-                answer, error = await self._attempt(step, remember, number)
+                answer, error = await self._attempt(step, remember, turn)
                 step = flow.send(answer) if error is None else flow.throw(error)
         except StopIteration as end:
             return cast("T", end.value)
@@ -80,14 +80,14 @@ class AsyncTransport(Transport):
             flow.close()
 
     async def _attempt(
-        self, step: Step, remember: Callable[[int], None], flow: int
+        self, step: Step, remember: Callable[[int], None], turn: Turn
     ) -> tuple[Response | None, TfsoHypatosError | None]:
         try:
-            return await self._perform(step, remember, flow), None
+            return await self._perform(step, remember, turn), None
         except TfsoHypatosError as error:
-            return None, error
+            return None, turn.explain(error)
 
-    async def _perform(self, step: Step, remember: Callable[[int], None], flow: int) -> Response | None:
+    async def _perform(self, step: Step, remember: Callable[[int], None], turn: Turn) -> Response | None:
         if isinstance(step, Remember):
             remember(step.order_id)
             return None
@@ -95,7 +95,8 @@ class AsyncTransport(Transport):
             self._log_pause(step)
             await self._sleep(step.seconds)
             return None
-        return await self._repeat(self._authorized, step, Turn(flow))
+        turn.begin()
+        return await self._repeat(self._authorized, step, turn)
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

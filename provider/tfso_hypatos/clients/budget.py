@@ -65,11 +65,13 @@ class Wait(NamedTuple):
     :param seconds: how long at least, as far as can be seen.
     :param reason: why, for people.
     :param queued: whether it only stands behind others of this process, which go on meanwhile.
+    :param used_up: whether an allowance is used up, and not only too little time has passed since the last request.
     """
 
     seconds: float
     reason: str
     queued: bool = False
+    used_up: bool = True
 
     @property
     def nap(self) -> float:
@@ -194,7 +196,7 @@ class Budget:
             lacking = before + 1 - self._allowance - (0 if patient else BURST)
             ours = f"requests_per_second of the connection ({rate:g}) allows no more"
             reason = ours if rate == limits.per_second else "the server refused requests that came faster"
-            waits.append(Wait(lacking / rate, reason, queued=before > 0))
+            waits.append(Wait(lacking / rate, reason, queued=before > 0, used_up=False))
         longest = max(waits, default=None)
         return longest if longest is not None and longest.seconds > 0 else None
 

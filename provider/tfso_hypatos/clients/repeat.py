@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import tenacity
@@ -11,7 +12,15 @@ from tenacity.wait import wait_base
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.clients.messages import Request, Response
-from tfso_hypatos.exceptions import ConnectionFailed, NoAnswer, RateLimited, ServerError, TfsoHypatosError
+from tfso_hypatos.exceptions import (
+    ConnectionFailed,
+    Delay,
+    NoAnswer,
+    NotSent,
+    RateLimited,
+    ServerError,
+    TfsoHypatosError,
+)
 
 
 def may_repeat(request: Request, error: BaseException) -> bool:
@@ -27,6 +36,10 @@ def may_repeat(request: Request, error: BaseException) -> bool:
     return False
 
 
+MOST_DELAYS = 20
+"""Waits of a flow that are remembered: more than lie between a look and the change that rests on it."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a single request is repeated.
@@ -35,23 +48,41 @@ class Patience:
     :param budget: seconds from the first send to the last; if the server asks for a longer wait, or the connection's
         requests are used up for longer, the error carries the wait to the task's retry.
     :param longest_wait: seconds between two sends at most, unless the server asks for more.
+    :param outlasts: whether a request waits until the budget of requests lets it through, however long that takes;
+        else it fails with the wait that is left, for the task's retry.
     """
 
     attempts: int = 5
     budget: float = 60.0
     longest_wait: float = 20.0
+    outlasts: bool = False
 
 
 @dataclass
 class Turn:
-    """A request's place among all that a process sends.
+    """A flow's place among all that a process sends.
 
-    :param flow: number of the flow it belongs to; what began earlier goes first.
-    :param queued: seconds for which it only stood behind others; they count for nobody's patience.
+    :param flow: number of the flow; what began earlier goes first.
+    :param queued: seconds of its request's waits that count for nobody's patience.
     """
 
     flow: int
     queued: float = 0.0
+    _delays: deque[Delay] = field(default_factory=lambda: deque(maxlen=MOST_DELAYS))
+
+    def begin(self) -> None:
+        """Begin with the next request of the flow."""
+        self.queued = 0.0
+
+    def delayed(self, delay: Delay) -> None:
+        """Note a wait for the budget, or one that would have been too long."""
+        self._delays.append(delay)
+
+    def explain(self, error: TfsoHypatosError) -> TfsoHypatosError:
+        """Let an error tell what the flow has waited for, if that may be why it came about."""
+        if isinstance(error, NotSent):
+            error.delays = tuple(self._delays)
+        return error
 
 
 class _Wait(wait_base):

@@ -49,11 +49,11 @@ class SyncTransport(Transport):
         :param flow: the flow.
         :param remember: given the id of an order that a retry should know of.
         """
-        number = next(FLOWS)
+        turn = Turn(next(FLOWS))
         try:
             step = next(flow)
             while True:
-                answer, error = self._attempt(step, remember, number)
+                answer, error = self._attempt(step, remember, turn)
                 step = flow.send(answer) if error is None else flow.throw(error)
         except StopIteration as end:
             return cast("T", end.value)
@@ -61,14 +61,14 @@ class SyncTransport(Transport):
             flow.close()
 
     def _attempt(
-        self, step: Step, remember: Callable[[int], None], flow: int
+        self, step: Step, remember: Callable[[int], None], turn: Turn
     ) -> tuple[Response | None, TfsoHypatosError | None]:
         try:
-            return self._perform(step, remember, flow), None
+            return self._perform(step, remember, turn), None
         except TfsoHypatosError as error:
-            return None, error
+            return None, turn.explain(error)
 
-    def _perform(self, step: Step, remember: Callable[[int], None], flow: int) -> Response | None:
+    def _perform(self, step: Step, remember: Callable[[int], None], turn: Turn) -> Response | None:
         if isinstance(step, Remember):
             remember(step.order_id)
             return None
@@ -76,7 +76,8 @@ class SyncTransport(Transport):
             self._log_pause(step)
             self._sleep(step.seconds)
             return None
-        return self._repeat(self._authorized, step, Turn(flow))
+        turn.begin()
+        return self._repeat(self._authorized, step, turn)
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):

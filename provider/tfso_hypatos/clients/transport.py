@@ -19,6 +19,7 @@ from tfso_hypatos.clients.repeat import Patience, Turn
 from tfso_hypatos.clients.token import TOKENS, Credentials, Token, TokenStore
 from tfso_hypatos.exceptions import (
     ConnectionFailed,
+    Delay,
     NotSent,
     RateLimited,
     Stopped,
@@ -114,26 +115,32 @@ class Transport:
     def _admission(self, request: Request, turn: Turn) -> Generator[float, None, None]:
         """Yield the seconds to wait, again and again, until the budget lets the request through.
 
-        :param turn: the request's place among others.
+        :param turn: its flow's place among others.
         """
         began = first_since = clock.now()
+        longest: Wait | None = None
         told = False
+        patience = self.service.patience
         with self._budget.queueing(turn.flow, patient=request.not_after is None) as place:
             while (wait := self._budget.ask(place, clock.now())) is not None:
+                longest = wait if longest is None else max(longest, wait)
                 sent_at = clock.now() + wait.seconds
                 if request.not_after is not None and sent_at > request.not_after:
+                    turn.delayed(Delay(sent_at, sent_at - began, longest.reason, longest.used_up))
                     raise self._too_late(request)
-                if wait.queued:
+                if is_free := wait.queued or patience.outlasts:
                     first_since = clock.now()
-                elif sent_at - first_since > self.service.patience.budget:
+                elif sent_at - first_since > patience.budget:
                     raise self._out_of_budget(request, wait)
                 if sent_at - began > WORTH_TELLING and not told:
                     log.info("Waiting %.1f s to %s: %s", wait.seconds, request.doing, wait.reason)
                     told = True
                 asked_at = clock.now()
                 yield wait.nap
-                if wait.queued:
+                if is_free:
                     turn.queued += clock.now() - asked_at
+        if longest is not None:
+            turn.delayed(Delay(clock.now(), clock.now() - began, longest.reason, longest.used_up))
 
     def _out_of_budget(self, request: Request, wait: Wait) -> RateLimited:
         """Return the error of a request that would wait too long: as if the server had refused it, but unsent."""
@@ -152,7 +159,9 @@ class Transport:
             raise self._too_late(request)
 
     def _too_late(self, request: Request) -> NotSent:
-        return NotSent(f"the request to {request.doing} was held back: what it rests on has to be read again")
+        error = NotSent(f"the request to {request.doing} was held back: what it rests on has to be read again")
+        error.not_after = request.not_after or 0.0
+        return error
 
     def _unsent(self, request: Request, error: TfsoHypatosError) -> TfsoHypatosError:
         """Return the error of a request without an answer; one whose time passed while connecting was held back."""

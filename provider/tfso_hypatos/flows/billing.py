@@ -13,9 +13,9 @@ from tfso_hypatos.clients import tfso, tfso_lists
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.exceptions import OrderDrift, OutcomeUncertain
 from tfso_hypatos.flows.compare import line_hash
-from tfso_hypatos.flows.hold import Setbacks
 from tfso_hypatos.flows.intent import is_billed, marker_of
 from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, has_lines, how_far, see_if_there, still_carries, withdraw_one
+from tfso_hypatos.flows.setbacks import Setbacks
 from tfso_hypatos.flows.transaction import is_known
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import InvoiceDetails

@@ -13,9 +13,10 @@ from tfso_hypatos.clients.messages import Flow, pause, remember
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import NotFound, OrderBusy, OrderDrift, OutcomeUncertain, TfsoHypatosError
 from tfso_hypatos.flows.compare import DECISIVE, LinePlan, header_differences, plan_lines
-from tfso_hypatos.flows.hold import Claim, Hold, Standing, Timing
+from tfso_hypatos.flows.hold import Claim, Hold, Standing
 from tfso_hypatos.flows.intent import Holder, Intent, marker_of
 from tfso_hypatos.flows.look import LOOKS_UNTIL_LISTED, elect, look, lost_marker, withdraw
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)

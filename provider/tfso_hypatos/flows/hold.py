@@ -1,4 +1,4 @@
-"""Who may change an order: the holder named in its marker (a timed lock after Fischer); and what follows a setback."""
+"""Who may change an order: the holder named in its marker (a timed lock after Fischer)."""
 
 from __future__ import annotations
 
@@ -9,121 +9,15 @@ from typing import NamedTuple
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
-from tfso_hypatos.exceptions import (
-    Conflict,
-    ConnectionFailed,
-    NotFound,
-    NotSent,
-    OrderBusy,
-    OutcomeUncertain,
-    RateLimited,
-    TfsoHypatosError,
-    TokenUnavailable,
-)
+from tfso_hypatos.exceptions import Conflict, NotFound, NotSent, OrderBusy, TfsoHypatosError
 from tfso_hypatos.flows.intent import Holder, Marker, key_of, marker_change, marker_of
+from tfso_hypatos.flows.setbacks import Setbacks, Timing
 
 UNKNOWN_CONTENT = "a" * 10
 """Stands for the fingerprint in the marker of an order that this provider did not create."""
 
 MOST_TAKE_OVERS = 5
 """Attempts to become the holder of one order in one try of a task."""
-
-MOST_HELD_BACK = 20
-"""Requests in a row that were held back because the look they rest on was too old, after which a flow gives up."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The waits of the protocol, in seconds.
-
-    :param settle: how long after it was sent a change may still take effect, with or without an answer, and a third
-        of that on top. Everything that follows an unclear answer or a take-over waits for it.
-    :param shortest_settle: the shortest settle time of those who may work on the same order, if it is another one.
-    """
-
-    settle: float = 10.0
-    shortest_settle: float | None = None
-
-    @property
-    def claim(self) -> float:
-        """How long an order must stand still before another run may take it over."""
-        return 6 * self.settle
-
-    @property
-    def evidence(self) -> float:
-        """How long a look at the holder is good for: a change sent later could meet the next holder's."""
-        return min(self.settle, self.shortest_settle or self.settle) / 4
-
-    @property
-    def busy(self) -> float:
-        """How long to wait for another run before the task gives up and is retried."""
-        return 3 * self.claim
-
-
-def too_slow(timing: Timing, what: str) -> OrderBusy:
-    """Return the error of a flow whose changes are always held back.
-
-    :param timing: the waits.
-    :param what: what was tried, in a person's words.
-    """
-    return OrderBusy(
-        f"24SevenOffice takes longer to answer than the {timing.evidence:.1f} s for which a look at an order is good, "
-        f"so it cannot safely {what}. Retry later, or raise settle_seconds in the connection, for all tasks."
-    )
-
-
-@dataclass
-class Setbacks:
-    """Weighs the errors of one flow: which ones call for another look, and when it is enough.
-
-    :param timing: the waits.
-    :param most: errors after which the flow gives up.
-    """
-
-    timing: Timing
-    most: int = 5
-    _count: int = 0
-    _held_back: int = 0
-    _slowed: int = 0
-
-    def succeeded(self) -> None:
-        """Note that a change went through."""
-        self._count = self._held_back = self._slowed = 0
-
-    def weigh(self, error: TfsoHypatosError, what: str) -> Flow[None]:
-        """Wait as the error demands, so that the caller can look again; raise it if looking again cannot help.
-
-        :param error: what happened.
-        :param what: what was tried, in a person's words.
-        :raises OutcomeUncertain: if there was no clear answer too often.
-        :raises OrderBusy: if 24SevenOffice is too slow for the settle time.
-        """
-        if isinstance(error, NotSent):
-            self._held_back += 1
-            if self._held_back > MOST_HELD_BACK:
-                raise too_slow(self.timing, what) from error
-            return
-        self._count += 1
-        if error.ambiguous:
-            if self._count > self.most:
-                raise OutcomeUncertain(
-                    f"Could not find out whether it succeeded to {what}: {error}. The next try of this task reads "
-                    "before it sends anything; do not do the same by hand in the meantime."
-                ) from error
-            yield from pause(
-                self.timing.settle, f"no clear answer to the attempt to {what}; then looking at what is there"
-            )
-        elif self._count > self.most:
-            raise error
-        elif isinstance(error, RateLimited | ConnectionFailed | TokenUnavailable):
-            if (error.retry_after or 0.0) > self.timing.busy:
-                raise error
-            longer = min(self.timing.settle * 2**self._slowed, self.timing.claim)
-            self._slowed += 1
-            reason = "asked to slow down" if isinstance(error, RateLimited) else "cannot be reached"
-            yield from pause(error.retry_after or longer, f"24SevenOffice {reason}; then looking again")
-        elif not isinstance(error, Conflict | NotFound):
-            raise error
 
 
 class Standing(Enum):
@@ -164,6 +58,7 @@ class Hold:
     as_mine: Holder | None = None
     setbacks: Setbacks = field(init=False)
     _waiting_since: float | None = None
+    _waited: float = 0.0
     _still_since: dict[str, float] = field(default_factory=dict)
     _displaced_by: set[Holder] = field(default_factory=set)
     _take_overs: int = 0
@@ -213,9 +108,11 @@ class Hold:
         return sight.answered_at - since >= self.timing.claim
 
     def _wait(self, sight: Sight) -> Flow[None]:
-        if self._waiting_since is None:
-            self._waiting_since = sight.answered_at
-        if sight.answered_at - self._waiting_since > self.timing.busy:
+        if self._waiting_since is not None:
+            # A look that had to wait for the budget of requests for an hour saw nothing of that hour.
+            self._waited += min(sight.answered_at - self._waiting_since, self.timing.settle)
+        self._waiting_since = sight.answered_at
+        if self._waited > self.timing.busy:
             raise OrderBusy(
                 f"Another run has been working on sales order {sight.order.id} for {self.timing.busy:.0f} s. "
                 "Retry this task later: it will look first."

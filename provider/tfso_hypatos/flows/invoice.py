@@ -19,8 +19,9 @@ from tfso_hypatos.flows.billing import (
     check_marker,
     check_state,
 )
-from tfso_hypatos.flows.hold import Hold, Standing, Timing
+from tfso_hypatos.flows.hold import Hold, Standing
 from tfso_hypatos.flows.intent import Holder, is_billed, marker_change, marker_of
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import NotFound, OrderDrift, TfsoHypatosError
 from tfso_hypatos.flows.compare import plan_lines
-from tfso_hypatos.flows.hold import Setbacks
 from tfso_hypatos.flows.intent import Intent, is_billed, marker_of
+from tfso_hypatos.flows.setbacks import Setbacks
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)

@@ -61,6 +61,7 @@ class ApiHook(HttpHook):
         self._async_transport: AsyncTransport | None = None
         self._hurried = False
         self._stopped = False
+        self._outlasts = False
 
     @classmethod
     @abstractmethod
@@ -220,7 +221,14 @@ class ApiHook(HttpHook):
         timeout = settings.number("timeout", 30.0)
         if self._hurried:
             return min(timeout, TEST_TIMEOUT), Patience(attempts=1, budget=TEST_TIMEOUT)
-        return timeout, Patience()
+        return timeout, Patience(outlasts=self._outlasts)
+
+    def outlast(self) -> None:
+        """Let requests wait until the budget lets them through, however long that takes, instead of failing.
+
+        For those who have many orders to do, and no retry for each; before the first request.
+        """
+        self._outlasts = True
 
     def _masked(self, service: Service) -> Service:
         # A header carries the secret in a form that the masker would not know.

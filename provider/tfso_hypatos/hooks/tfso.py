@@ -13,7 +13,7 @@ from tfso_hypatos.clients.tfso_lists import SalesOrderFilter
 from tfso_hypatos.clients.token import Credentials
 from tfso_hypatos.clients.transport import Service
 from tfso_hypatos.exceptions import ConfigurationError
-from tfso_hypatos.flows.hold import Timing
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.hooks.settings import Settings
 from tfso_hypatos.models.base import validate

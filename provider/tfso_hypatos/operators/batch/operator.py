@@ -54,6 +54,8 @@ class BatchOperator(ApiOperator):
                 raise ConfigurationError("concurrency must be a whole number above zero")
             source = source_of(self.orders, self.path)
             step = self._step(context)
+            for hook in step.hooks:
+                hook.outlast()
             plan = check(source, step.job)
             if given(self.results_path):
                 identity = TaskIdentity.of(context) or TaskIdentity.anonymous(self.task_id)

@@ -12,10 +12,10 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.create import find_or_create
 from tfso_hypatos.flows.enrich import OnMissing, enrich, patch_over_order
-from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Intent, canonical, digest
 from tfso_hypatos.flows.invoice import invoice
 from tfso_hypatos.flows.results import RESULT_FIELDS, created_result, invoiced_result
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
