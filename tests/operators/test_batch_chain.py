@@ -18,7 +18,16 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 
 from tfso_hypatos.clients.repeat import Patience
-from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, PermissionDenied, Stopped
+from tfso_hypatos.exceptions import (
+    AuthenticationFailed,
+    BatchFailed,
+    OrderBusy,
+    OutcomeUncertain,
+    PermissionDenied,
+    ServerError,
+    Stopped,
+)
+from tfso_hypatos.operators.batch.sources import ListSource, shuffled
 from tfso_hypatos.operators.batch.steps import Creation
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
@@ -319,6 +328,44 @@ def test_a_service_that_goes_down_later_is_not_asked_for_every_order(
     with pytest.raises(BatchFailed, match="were not tried; 5 are done"):
         run.execute(creating(items(40), concurrency=2))
     assert len(log.orders) == 5
+
+
+@pytest.mark.parametrize("error", [OrderBusy("busy"), OutcomeUncertain("?"), KeyError("surprise"), DENIED])
+def test_orders_that_fail_of_themselves_do_not_stand_for_a_service_that_is_down(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    failing(monkeypatch, error, *(f"web-{number}" for number in range(2, 56)))
+    with pytest.raises(BatchFailed, match="54 of 58 orders failed; 4 are done"):
+        run.execute(creating(items(58), concurrency=1))
+    assert len(log.orders) == 4
+
+
+def test_what_the_service_left_open_stands_for_a_service_that_is_down(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OutcomeUncertain("?")
+    error.__cause__ = ServerError("down", status=500)
+    failing(monkeypatch, error, *(f"web-{number}" for number in range(1, 59)))
+    with pytest.raises(BatchFailed, match="20 of 58 orders failed, 38 were not tried"):
+        run.execute(creating(items(58), concurrency=1))
+
+
+def test_orders_that_always_fail_do_not_keep_a_retry_from_those_behind_them(
+    run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, ServerError("on this one", status=500), *(f"web-{number}" for number in range(1, 36)))
+    with pytest.raises(BatchFailed, match="20 of 80 orders failed, 60 were not tried"):
+        run.execute(creating(items(80), concurrency=1))
+    with pytest.raises(BatchFailed, match="35 of 80 orders failed; 45 are done"):
+        run.execute(creating(items(80), concurrency=1), try_number=2)
+    assert len(log.orders) == 45
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 100])
+def test_items_in_another_order_are_the_same_items(count: int) -> None:
+    entries = list(ListSource(range(count)))
+    assert sorted(shuffled(entries, 8)) == entries
+    assert list(shuffled(entries, 8)) != entries or count < 100
 
 
 def test_a_server_that_refuses_too_many_requests_gets_fewer(run: Run, log: Log) -> None:

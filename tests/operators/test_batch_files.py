@@ -15,10 +15,11 @@ from airflow.sdk import DAG
 from tfso_hypatos.exceptions import BatchFailed, InvalidInput, ServerError, Stopped
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators.arguments import TaskIdentity
-from tfso_hypatos.operators.batch.items import FileSource, Job, ListSource, check
+from tfso_hypatos.operators.batch.items import Job, check
 from tfso_hypatos.operators.batch.loop import run_on_a_loop
 from tfso_hypatos.operators.batch.results import Collected, Counts, Part, Written
 from tfso_hypatos.operators.batch.run import BatchRun
+from tfso_hypatos.operators.batch.sources import FileSource, ListSource
 from tfso_hypatos.operators.batch.steps import Creation
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrdersOperator,
@@ -511,7 +512,7 @@ def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
 def test_a_file_that_cannot_be_read_to_its_end_lets_the_orders_that_were_begun_end(
     run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch.run.READ_AHEAD", 1)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.sources.READ_AHEAD", 1)
     path = written(tmp_path / "orders.jsonl", *map(item, range(4)))
     read, passes = FileSource.__iter__, []
 

@@ -1,21 +1,18 @@
-"""The orders of a batch: read from a list or a file, and checked before anything is sent."""
+"""The orders of a batch, checked before anything is sent."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from airflow.sdk import ObjectStoragePath
-
 from tfso_hypatos.clients.messages import Unreadable, decode_input
-from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
+from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.hooks.base import ApiHook
-from tfso_hypatos.operators.arguments import given, structured
-from tfso_hypatos.operators.batch.folder import Lines, Listing, items_at
+from tfso_hypatos.operators.arguments import given
 
 MOST_PROBLEMS = 20
 """Broken rules that an error names; a file may hold the same mistake a hundred thousand times."""
@@ -107,84 +104,6 @@ def _name_of(item: object) -> str:
     return next((f" ({name!r})" for name in names if isinstance(name, str | int) and given(name)), "")
 
 
-class Source(Protocol):
-    """Where the items of a batch come from; they are read twice: to check them, and to do them."""
-
-    def __iter__(self) -> Iterator[Entry]: ...
-
-
-class ListSource:
-    """Items that are in memory.
-
-    :param items: the items.
-    """
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        self._items = items
-
-    def __iter__(self) -> Iterator[Entry]:
-        for position, item in enumerate(self._items):
-            yield Entry(position, f"item {position + 1}", item)
-
-
-class FileSource:
-    """Items in a file of JSON lines, or in all such files of a folder, read line by line.
-
-    :param path: the file or the folder, wherever Airflow's object storage can reach it.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = ObjectStoragePath(path)
-        self._listed: Listing | None = None
-
-    def __iter__(self) -> Iterator[Entry]:
-        position = 0
-        files, batches = self._files()
-        for batch in batches:
-            batch.begin()
-        for lines in files:
-            for number, item in self._items(lines):
-                yield Entry(position, f"item {position + 1}, {lines.file.name} line {number}", item)
-                position += 1
-        for batch in batches:
-            batch.end()
-
-    def _files(self) -> Listing:
-        # Listed once: a file that an earlier task's lost try adds later must not move the places of the items.
-        if self._listed is None:
-            self._listed = items_at(self._path)
-        return self._listed
-
-    def _items(self, lines: Lines) -> Iterator[tuple[int, Any]]:
-        try:
-            yield from lines
-        except FileNotFoundError:
-            raise InvalidInput([Problem("path", f"there is no file {lines.file}")]) from None
-        except UnicodeDecodeError:
-            raise InvalidInput([Problem("path", f"{lines.file.name} is not text in UTF-8")]) from None
-
-
-def source_of(orders: Any, path: Any) -> Source:
-    """Return where the items of a batch come from.
-
-    :param orders: a list, its JSON text, or what an earlier batch returned instead of one: where its results are.
-    :param path: a file or a folder.
-    :raises ConfigurationError: unless exactly one of both is given.
-    :raises InvalidInput: if the orders are no list.
-    """
-    if given(orders) == given(path):
-        raise ConfigurationError("either orders or path is needed, and not both")
-    if given(path):
-        return FileSource(str(path))
-    items = structured(orders, "orders")
-    if isinstance(items, Mapping) and given(items.get("results_path")):
-        return FileSource(str(items["results_path"]))
-    if not isinstance(items, Sequence) or isinstance(items, str | bytes):
-        raise InvalidInput([Problem("orders", f"a list of orders is needed, not {type(items).__name__}")])
-    # The outputs of a mapped task are fetched from Airflow one by one as they are asked for; here, all at once.
-    return ListSource(list(items[:]))
-
-
 @dataclass(frozen=True)
 class Plan:
     """What is known of the orders of a batch once all of them were checked.
@@ -223,7 +142,7 @@ class Plan:
             raise InvalidInput([Problem(f"item {count + 1}", CHANGED)])
 
 
-def check(source: Source, job_of: Callable[[Any], Job]) -> Plan:
+def check(source: Iterable[Entry], job_of: Callable[[Any], Job]) -> Plan:
     """Check every item; only short hashes of them are kept.
 
     :param source: the items.

@@ -44,10 +44,11 @@ class BatchOperator(ApiOperator):
 
     def execute(self, context: Context) -> Any:
         """Check every order, then do what is not done yet."""
-        from tfso_hypatos.operators.batch.items import check, source_of
+        from tfso_hypatos.operators.batch.items import check
         from tfso_hypatos.operators.batch.loop import run_on_a_loop
         from tfso_hypatos.operators.batch.results import Collected, Written
         from tfso_hypatos.operators.batch.run import BatchRun
+        from tfso_hypatos.operators.batch.sources import source_of
 
         with ending_at_once():
             if isinstance(self.concurrency, bool) or not isinstance(self.concurrency, int) or self.concurrency < 1:
@@ -57,12 +58,13 @@ class BatchOperator(ApiOperator):
             for hook in step.hooks:
                 hook.outlast()
             plan = check(source, step.job)
+            identity = TaskIdentity.of(context) or TaskIdentity.anonymous(self.task_id)
             if given(self.results_path):
-                identity = TaskIdentity.of(context) or TaskIdentity.anonymous(self.task_id)
                 results: Written | Collected = Written(str(self.results_path), identity)
             else:
                 results = Collected(plan)
-            run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed)
+            again = identity.try_number > 1
+            run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed, again=again)
             run_on_a_loop(run.run, self.on_kill)
             return results.outcome(run.counts())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -57,10 +58,18 @@ class Counts:
 
 
 class Part(NamedTuple):
-    """A file of results."""
+    """A file of results.
+
+    :param name: its name.
+    :param text: the lines.
+    :param number: its number among the files of the try.
+    :param is_whole: whether no more results will be in it.
+    """
 
     name: str
     text: str
+    number: int = 0
+    is_whole: bool = True
 
 
 class Collected:
@@ -87,6 +96,10 @@ class Collected:
         self._results[position] = {**job.labels, **result}
 
     def take(self, least: int) -> Part | None:  # noqa: ARG002 - as those that are written
+        """Return nothing: nothing is written."""
+        return None
+
+    def unsaved(self) -> Part | None:
         """Return nothing: nothing is written."""
         return None
 
@@ -129,6 +142,8 @@ class Written:
         self._prefix = prefix_of(mine, generation, identity.try_number, secrets.token_hex(4))
         self._number = 0
         self._buffer: list[str] = []
+        self._saved = 0
+        self._writing = threading.Lock()
         parts = [file.name for file in files if file.generation == generation]
         self._done = {str(result["input_hash"]) for part in parts for _, result in results_in(self._folder / part)}
         self._counting = bytearray()
@@ -162,15 +177,30 @@ class Written:
         wanted = len(self._buffer) >= least if least else bool(self._buffer) or self._empty
         if not wanted:
             return None
-        part = Part(f"{self._prefix}-{self._number:05d}{SUFFIX}", "".join(self._buffer))
+        part = self._part(is_whole=True)
         self._number += 1
         self._buffer.clear()
+        self._saved = 0
         self._empty = False
         return part
 
+    def unsaved(self) -> Part | None:
+        """Return the file that is not full yet, if there are results in it that have not been written."""
+        if self._saved == len(self._buffer):
+            return None
+        self._saved = len(self._buffer)
+        return self._part(is_whole=False)
+
+    def _part(self, *, is_whole: bool) -> Part:
+        name = f"{self._prefix}-{self._number:05d}{SUFFIX}"
+        return Part(name, "".join(self._buffer), self._number, is_whole)
+
     def write(self, part: Part) -> None:
-        """Write one more file, which is there whole or not at all."""
-        self._put(part.name, part.text)
+        """Write a file, which is there whole or not at all; once more if it holds more results now."""
+        # Threads may come in another order than their parts were made in.
+        with self._writing:
+            if part.is_whole or part.number == self._number:
+                self._put(part.name, part.text)
 
     def outcome(self, counts: Counts) -> dict[str, Any]:
         """Note which results count, and return what the task hands on: how many there are, and where."""

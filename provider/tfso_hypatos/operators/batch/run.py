@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from itertools import islice
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.exceptions import (
     AuthenticationFailed,
     BatchFailed,
     ConfigurationError,
+    ConnectionFailed,
     Failure,
     InvalidInput,
+    NoAnswer,
+    OutcomeUncertain,
     PermissionDenied,
+    RateLimited,
+    ServerError,
     Stopped,
     TfsoHypatosError,
+    TokenUnavailable,
 )
-from tfso_hypatos.operators.batch.items import Entry, Job, Plan, Source, Step
+from tfso_hypatos.operators.batch.items import Entry, Job, Plan, Step
 from tfso_hypatos.operators.batch.results import PART_SIZE, Collected, Counts, Part, Written
+from tfso_hypatos.operators.batch.sources import Reader
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +38,22 @@ MOST_LISTED = 20
 """Failures that the error of the task names; the log has all of them."""
 
 FIRST_IN_A_ROW = 20
-"""The first so many orders fail, each for a passing reason: the service is down."""
+"""The first so many orders fail, each with an error that speaks of the service: it is down."""
 
 LAST_IN_A_ROW = 50
-"""So many orders fail one after the other, each for a passing reason: the service is down."""
+"""So many orders fail one after the other, each with an error that speaks of the service: it is down."""
 
-READ_AHEAD = 100
-"""Items that are read at once."""
+SAVE_EVERY = 10.0
+"""Seconds after which results are written that do not fill a file yet: so much is lost if the process dies."""
+
+NOTICE = 0.2
+"""Seconds after which a kill is noticed at the latest."""
 
 FIRST_DENIED = 3
 """The first so many orders are denied: it is a scope that is missing, and no matter of the single order."""
+
+OF_THE_SERVICE = (ConnectionFailed, NoAnswer, RateLimited, ServerError, TokenUnavailable)
+"""Errors that speak of the service. All others are those of one order: the service has answered."""
 
 ENDING = (AuthenticationFailed, ConfigurationError, Stopped)
 """Errors that every other order would meet as well."""
@@ -56,27 +68,28 @@ class BatchRun:
     :param results: where the results go.
     :param concurrency: orders at a time.
     :param killed: says whether the task was killed.
+    :param again: whether this is not the first try.
     """
 
     def __init__(
         self,
         step: Step,
         plan: Plan,
-        source: Source,
+        source: Iterable[Entry],
         results: Collected | Written,
         concurrency: int,
         killed: Callable[[], bool],
+        *,
+        again: bool = False,
     ) -> None:
         self._step = step
         self._plan = plan
-        self._entries: Iterator[Entry] = iter(source)
-        self._ahead: deque[Entry] = deque()
-        self._reading = asyncio.Lock()
+        self._reader = Reader(source, plan, again=again)
         self._results = results
         self._concurrency = concurrency
         self._killed = killed
         self._done = self._failed = self._skipped = self._in_a_row = 0
-        self._denied = self._repeats = self._read = 0
+        self._denied = self._repeats = 0
         self._failures: list[Failure] = []
         self._kinds: Counter[str] = Counter()
         self._permanent = True
@@ -118,18 +131,18 @@ class BatchRun:
     async def _work(self) -> None:
         # So many workers that take the next order, and not a task for each order: memory stays flat.
         workers = [asyncio.create_task(self._worker()) for _ in range(min(self._concurrency, self._plan.total))]
-        report = asyncio.create_task(self._report())
+        helpers = [asyncio.create_task(self._report()), asyncio.create_task(self._save())]
         try:
             await asyncio.gather(*workers)
         finally:
-            for task in (*workers, report):
+            for task in (*workers, *helpers):
                 task.cancel()
-            await asyncio.gather(*workers, report, return_exceptions=True)
+            await asyncio.gather(*workers, *helpers, return_exceptions=True)
 
     async def _worker(self) -> None:
         while True:
             try:
-                entry = await self._next()
+                entry = await self._reader.next()
             except Exception as error:  # noqa: BLE001 - raised once the orders that were begun have ended
                 self._end(error)
                 return
@@ -139,16 +152,6 @@ class BatchRun:
                 self._end(Stopped("the task was killed; no further order was begun"))
                 return
             await self._take(entry)
-
-    async def _next(self) -> Entry | None:
-        # Reading may wait for a storage far away, and the loop must not: in a thread, and not one by one.
-        async with self._reading:
-            if not self._ahead:
-                self._ahead.extend(await asyncio.to_thread(lambda: list(islice(self._entries, READ_AHEAD))))
-                self._read += len(self._ahead)
-                if not self._ahead:
-                    self._plan.confirm_end(self._read)
-            return self._ahead.popleft() if self._ahead else None
 
     async def _take(self, entry: Entry) -> None:
         try:
@@ -197,6 +200,20 @@ class BatchRun:
             self._unwritten.append(part)
             self._end(error)
 
+    async def _save(self) -> None:
+        """Write what would be lost if the process died; at once after a kill, which a harder one may follow."""
+        saved_at = clock.now()
+        while True:
+            await asyncio.sleep(NOTICE)
+            if not self._killed() and clock.now() - saved_at < SAVE_EVERY:
+                continue
+            saved_at = clock.now()
+            if part := self._results.unsaved():
+                try:
+                    await asyncio.to_thread(self._results.write, part)
+                except Exception as error:  # noqa: BLE001 - they are written again when there are more, or at the end
+                    log.warning("Results could not be written yet (%s)", error)
+
     def _end(self, error: Exception) -> None:
         """Begin no further order; those that were begun go on to their end."""
         self._ending = self._ending or error
@@ -220,11 +237,11 @@ class BatchRun:
         self._permanent = self._permanent and permanent
         if retry_after is not None:
             self._retry_after = max(self._retry_after or 0.0, retry_after)
-        self._in_a_row = 0 if permanent else self._in_a_row + 1
+        self._in_a_row = self._in_a_row + 1 if _speaks_of_the_service(error) else 0
         only_failures = self._in_a_row == self._done + self._failed
         if self._in_a_row >= (FIRST_IN_A_ROW if only_failures else LAST_IN_A_ROW) and not self._down:
             self._down = True
-            log.error("%d orders in a row failed for passing reasons: no further one is begun", self._in_a_row)
+            log.error("%d orders in a row failed because of the service: no further one is begun", self._in_a_row)
 
     def _error(self) -> BatchFailed:
         counts = self.counts()
@@ -253,3 +270,8 @@ class BatchRun:
             return text
         left = counts.open / rate
         return f"{text}; {rate:.1f} a second, about {left // 60:.0f} min {left % 60:.0f} s left"
+
+
+def _speaks_of_the_service(error: Exception) -> bool:
+    # What could not be found out of one order is what the service left open: its cause tells.
+    return isinstance(error.__cause__ if isinstance(error, OutcomeUncertain) else error, OF_THE_SERVICE)
