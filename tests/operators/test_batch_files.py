@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
 
-from tfso_hypatos.exceptions import BatchFailed, InvalidInput, ServerError, Stopped
+from tfso_hypatos.exceptions import BatchFailed, InvalidInput, PermissionDenied, ServerError, Stopped
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators.arguments import TaskIdentity
+from tfso_hypatos.operators.batch.folder import names_in
 from tfso_hypatos.operators.batch.items import Job, check
 from tfso_hypatos.operators.batch.loop import run_on_a_loop
 from tfso_hypatos.operators.batch.results import Collected, Counts, Part, Written
@@ -143,6 +146,53 @@ def test_the_results_of_another_run_are_not_believed(run: Run, log: Log, tmp_pat
     with pytest.raises(InvalidInput, match="holds files of another task or run"):
         type(run)(run_id="run-2").execute(operator)
     assert len(log.sent()) == before
+
+
+@pytest.mark.usefixtures("connections")
+def test_of_two_runs_that_begin_at_once_in_one_folder_at_least_one_fails(
+    run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = type(run)(run_id="run-2")
+    (tmp_path / "created").mkdir()
+    both_have_looked = threading.Barrier(2)
+    looked = threading.local()
+
+    def look(folder: Any) -> list[str]:
+        names = names_in(folder)
+        if not hasattr(looked, "once"):
+            looked.once = True
+            both_have_looked.wait(30)
+        return names
+
+    monkeypatch.setattr("tfso_hypatos.operators.batch.results.names_in", look)
+
+    def create(each: Run, number: int) -> Any:
+        try:
+            path = written(tmp_path / f"orders-{number}.jsonl", item(number))
+            return each.execute(creating(path, tmp_path / "created"))
+        except InvalidInput as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(create, (run, other), (1, 2)))
+    refused = [each for each in outcomes if isinstance(each, str)]
+    assert refused
+    assert all("holds files of another task or run" in each for each in refused)
+    assert len(log.orders) == len(lines_in(tmp_path / "created")) == 2 - len(refused)
+
+
+@pytest.mark.usefixtures("connections")
+def test_a_folder_that_another_run_has_begun_with_is_refused_before_its_first_result(
+    run: Run, log: Log, tmp_path: Path
+) -> None:
+    operator = creating(written(tmp_path / "orders.jsonl", item(1)), tmp_path / "created")
+    log.sandbox.configure(missing_scopes=["api.invoicing.salesorder:write"])
+    with pytest.raises(PermissionDenied):
+        run.execute(operator)
+    log.sandbox.configure(missing_scopes=[])
+    with pytest.raises(InvalidInput, match="holds files of another task or run"):
+        type(run)(run_id="run-2").execute(operator)
+    assert run.execute(operator, try_number=2)["done"] == 1
 
 
 def invoicing(created: dict[str, Any], **arguments: Any) -> InvoiceSalesOrdersOperator:

@@ -21,6 +21,9 @@ SUFFIX = ".jsonl"
 MANIFEST = ".json"
 """Suffix of the file that a try leaves at its successful end: which results count."""
 
+CLAIM = "-task.claim"
+"""What the name of the file ends with that says whose folder it is, from before the first result on."""
+
 WRITTEN = re.compile(r"([a-z2-7]{12})-g(\d{3,})-(\d{3,})-[0-9a-f]{8}(?:-\d{5}\.jsonl|\.json)")
 
 
@@ -47,6 +50,11 @@ class WrittenFile(NamedTuple):
 def prefix_of(owner: str, generation: int, try_number: int, unique: str) -> str:
     """Return what the names of all files of a try begin with."""
     return f"{owner}-g{generation:03d}-{try_number:03d}-{unique}"
+
+
+def is_of_another(name: str, owner: str) -> bool:
+    """Say whether a file in a folder of results is that of another task or run."""
+    return name.endswith((SUFFIX, CLAIM)) and not name.startswith(f"{owner}-")
 
 
 def names_in(folder: ObjectStoragePath) -> list[str]:

@@ -16,8 +16,10 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.operators.arguments import TaskIdentity
 from tfso_hypatos.operators.batch.folder import (
+    CLAIM,
     MANIFEST,
     SUFFIX,
+    is_of_another,
     last_finished,
     manifest,
     names_in,
@@ -129,13 +131,9 @@ class Written:
         self._folder = ObjectStoragePath(path)
         self._local = self._folder.protocol in LOCAL
         mine = digest(12, identity.dag_id, identity.run_id, identity.task_id, identity.map_index)
-        names = names_in(self._folder) if self._folder.is_dir() else []
-        if any(name.endswith(SUFFIX) and not name.startswith(f"{mine}-") for name in names):
-            rule = (
-                "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }}, "
-                "and for a mapped task {{ ti.map_index }})"
-            )
-            raise InvalidInput([Problem("results_path", rule)])
+        names = self._names(mine)
+        if f"{mine}{CLAIM}" not in names:
+            self._claim(mine, identity)
         files = written_files(names)
         generation = last_finished(files) + 1
         # Another process may believe to be this try, too: no two write the same file.
@@ -148,6 +146,27 @@ class Written:
         self._done = {str(result["input_hash"]) for part in parts for _, result in results_in(self._folder / part)}
         self._counting = bytearray()
         self._empty = not parts
+
+    def _names(self, mine: str) -> list[str]:
+        names = names_in(self._folder) if self._folder.is_dir() else []
+        if any(is_of_another(name, mine) for name in names):
+            rule = (
+                "holds files of another task or run: give every task and run a folder of its own (use {{ run_id }}, "
+                "and for a mapped task {{ ti.map_index }})"
+            )
+            raise InvalidInput([Problem("results_path", rule)])
+        return names
+
+    def _claim(self, mine: str, identity: TaskIdentity) -> None:
+        """Say whose folder it is, then look again: of two that begin at once, at least one finds the other there."""
+        self._put(f"{mine}{CLAIM}", f"{encode(asdict(identity)).decode()}\n")
+        # What was listed a moment ago may have been kept.
+        self._folder.fs.invalidate_cache()
+        try:
+            self._names(mine)
+        except InvalidInput:
+            (self._folder / f"{mine}{CLAIM}").unlink()
+            raise
 
     @property
     def from_earlier_tries(self) -> bool:
