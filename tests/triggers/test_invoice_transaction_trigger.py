@@ -302,7 +302,7 @@ async def test_a_failure_nobody_thought_of_is_one_error_event(monkeypatch: pytes
     async def broken(*_: Any) -> Any:
         raise RuntimeError("hemmelig detail")
 
-    monkeypatch.setattr(TfsoHook, "adrive", broken)
+    monkeypatch.setattr(turn.Turn, "comes", broken)
     (event,) = await asyncio.wait_for(events(trigger(7)), PATIENCE)
     assert event.payload["status"] == "error"
     assert "hemmelig" not in json.dumps(event.payload)

@@ -786,17 +786,51 @@ async def test_another_api_answers_only_new_waits(
     assert all(transaction(answer) for answer in (await answers(new)).values())
 
 
-async def test_a_failure_nobody_thought_of_reaches_all(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("hemmelig detail")
+def broken(*_: Any, **__: Any) -> Any:
+    """Fail as nobody thought of."""
+    raise RuntimeError("hemmelig detail")
 
+
+async def test_a_failure_nobody_thought_of_reaches_all(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "survey", broken)
+        patch.setattr(Turn, "comes", broken)
         assert set((await answers(await waiting(range(1, 300)))).values()) == {WaitFailed("RuntimeError")}
     assert pollers() == {}
     (order_id,) = books.make(1)
     books.post([order_id])
     assert transaction((await answers(await waiting([order_id], 0.01)))[order_id])
+
+
+@pytest.mark.usefixtures("stepped")
+async def test_a_survey_that_fails_as_nobody_thought_of_is_tried_again(
+    books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = books.make(10)
+    waits = await waiting(ids, 60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "survey", broken)
+        held = [await step() for _ in range(3)]
+    assert held == [120, 240, 480]
+    assert not done(waits)
+    assert len([each for each in caplog.records if each.exc_info]) == 3
+    assert "Could not look for transactions (RuntimeError, see above); looking again in 480 s" in caplog.text
+    books.post(ids)
+    await step()
+    assert all(transaction(answer) for answer in (await answers(waits)).values())
+
+
+@pytest.mark.usefixtures("stepped")
+async def test_a_list_that_fails_as_nobody_thought_of_is_given_up_and_nothing_is_missed(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = books.make(10)
+    seen_at = books.now()
+    waits = await waiting(ids, 60.0, seen_at=seen_at)
+    monkeypatch.setattr(Watch, "_note_listed", broken)
+    books.post(ids)
+    for _ in range(4):
+        await step()
+    assert all(transaction(answer) for answer in (await answers(waits)).values())
 
 
 @pytest.mark.usefixtures("stepped")

@@ -156,9 +156,21 @@ class Watch:
                 self._watermark = listing.as_of or listing.latest or listing.since + OVERLAP
             else:
                 self._distrust("ignores modifiedFrom")
-        self.round.pages = listing.pages
-        if not is_whole:
-            self._uncovered.update(item for item in covering.items() if item[0] in self._watched)
+        finally:
+            # Whatever ended it: what this list should have covered is left to the next.
+            self.round.pages = listing.pages
+            if not is_whole:
+                self._uncovered.update(item for item in covering.items() if item[0] in self._watched)
+        if was_trusted and not self._is_trusted:
+            self._unseen.update(dict.fromkeys(self._uncovered))
+
+    def survey_broke(self, kind: str) -> None:
+        """Note that the survey met something that nobody thought of: the round is over, and there will be another.
+
+        :param kind: name of the exception's class.
+        """
+        self.round, was_trusted = Round(), self._is_trusted
+        self._list_failed(TfsoHypatosError(f"{kind}, see above"))
         if was_trusted and not self._is_trusted:
             self._unseen.update(dict.fromkeys(self._uncovered))
 

@@ -296,7 +296,15 @@ class Poller:
         if self._hook is None:
             raise RuntimeError("looked before the connection was read")
         hook, watch = self._hook, self._watch
-        wanted = iter(await hook.adrive(watch.survey(self.interval, self._loop.time(), early=early)))
+        try:
+            wanted = iter(await hook.adrive(watch.survey(self.interval, self._loop.time(), early=early)))
+        except TfsoHypatosError:
+            raise
+        except Exception as error:
+            # It may pass, and no wait is to end for what may be wrong with the list alone; each has a time-out.
+            log.exception("Listing the changes on %s failed", self.conn_id)
+            watch.survey_broke(type(error).__name__)
+            return watch.finish()
 
         async def read() -> None:
             await _enter_portal()
