@@ -62,7 +62,7 @@ def _batch(task: Try) -> None:
         for key in task.keys
     ]
     create: Any = CreateSalesOrdersOperator(orders=orders, marker_field=task.marker_field, **more("create"))
-    invoice: Any = InvoiceSalesOrdersOperator(orders=create.output, **more("invoice"))
+    invoice: Any = InvoiceSalesOrdersOperator(orders=task.result or create.output, **more("invoice"))
     EnrichSalesOrdersOperator(orders=invoice.output, on_missing="insert", **more("enrich"))
 
 

@@ -2,6 +2,7 @@
 
 python tests/kills/matrix.py                      every boundary; pairs of kills sampled
 python tests/kills/matrix.py --quick              a sample
+python tests/kills/matrix.py --orders several     tasks with several orders only (one: with one only)
 python tests/kills/matrix.py --cell NAME          one cell, with its logs and requests
 """
 

@@ -2,6 +2,7 @@
 
 python tests/kills/races.py                       every race, many times
 python tests/kills/races.py --quick               each a few times
+python tests/kills/races.py --orders several      races of batches only (one: of single tasks only)
 python tests/kills/races.py --race NAME --seed N  one race, with its logs and requests
 """
 
@@ -245,9 +246,9 @@ def main() -> int:
             one = sum((verdict for _, _, verdict in ended), Verdict())
             total += one
             odd += [each for each in ended if each[2].broken or each[2].strays or each[2].person]
-            print(f"{RACES[name].about:42} {one} ({time.monotonic() - began:.0f} s)", flush=True)
+            print(f"{RACES[name].about:50} {one} ({time.monotonic() - began:.0f} s)", flush=True)
         pool.map(_close, range(options.jobs), chunksize=1)
-    print(f"{'all':42} {total} ({time.monotonic() - started:.0f} s)")
+    print(f"{'all':50} {total} ({time.monotonic() - started:.0f} s)")
     for name, seed, verdict in odd:
         print(f"  {verdict}\n    python tests/kills/races.py --race {name} --seed {seed}")
     return 1 if total.broken or total.person else 0

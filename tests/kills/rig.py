@@ -61,7 +61,7 @@ class Instance:
     run_id: str = "run-1"
     map_index: int = -1
     keys: tuple[str, ...] = (KEY,)
-    result: dict[str, Any] | None = field(default=None, hash=False)
+    result: Any = field(default=None, hash=False)
 
 
 CHAIN = ("create", "invoice", "enrich")

@@ -59,7 +59,7 @@ class Try:
     try_number: int = 1
     retries: int = 4
     batch: str = ""
-    result: dict[str, Any] | None = None
+    result: Any = None
     marker_field: str = "internalMemo"
     boundary: str = ""
     at: int = 0
