@@ -30,11 +30,11 @@ test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: faults
-faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 7 minutes)
+faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 10 minutes)
 	@$(BIN)/python tests/faults/matrix.py
 
 .PHONY: kills
-kills: $(STAMP) ## Kill real processes at every boundary, and let them race (about 20 minutes)
+kills: $(STAMP) ## Kill real processes at every boundary, and let them race (about 35 minutes)
 	@$(BIN)/python tests/kills/matrix.py
 	@$(BIN)/python tests/kills/races.py
 

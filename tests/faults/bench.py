@@ -7,14 +7,17 @@ import json
 import logging
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
 import structlog
-from tests.faults.chain import ORDER
 from tests.faults.classes import SETTLE, TIMEOUT
+from tests.faults.orders import ONE
 
 from tfso_hypatos.clients.budget import BUDGETS
 from tfso_hypatos.clients.repeat import Patience
@@ -52,7 +55,7 @@ class Target:
     """One request of the ordinary path.
 
     :param method: HTTP method.
-    :param path: below the API root.
+    :param path: below the API root; ``{id}`` stands for the id of whatever order it is.
     :param number: the how manieth with this method and path it is.
     :param before: how many requests come before it.
     """
@@ -67,8 +70,7 @@ class Target:
 
     def spec(self) -> dict[str, Any]:
         """Return what a fault needs to hit this request."""
-        # Where a twin came first, the order has another id.
-        path = re.sub("[0-9]{4}", "[0-9]{4}", self.path) if self.path.startswith("/salesorders/") else self.path
+        path = re.escape(self.path).replace(re.escape("{id}"), "[0-9]+")
         return {"method": self.method, "path": f"^{path}$", "skip": self.number - 1}
 
 
@@ -82,6 +84,7 @@ class Bench:
         self.name = name
         # The dangerous reading: invoicing an invoiced order bills it again.
         self.sandbox = Sandbox(organizations=[ORGANIZATION], reinvoice="invoice_again", hypatos_window=0)
+        self.folder = Path(tempfile.mkdtemp(prefix="faults-"))
 
     def __enter__(self) -> Self:
         self.sandbox.start()
@@ -96,14 +99,16 @@ class Bench:
             del os.environ[self._variable(conn_id)]
             del os.environ[self._variable(f"{conn_id}_patient")]
         self.sandbox.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._forget()
 
     def _variable(self, conn_id: str) -> str:
         return f"AIRFLOW_CONN_{conn_id.replace('default', self.name).upper()}"
 
     def clear(self) -> None:
-        """Empty the books, and forget the tokens and what was learned of limits."""
+        """Empty the books and the folder, and forget the tokens and what was learned of limits."""
         self.sandbox.reset()
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._forget()
 
     def _forget(self) -> None:
@@ -129,7 +134,7 @@ class Bench:
         seen: dict[tuple[str, str], int] = {}
         targets: list[Target] = []
         for request in self.sandbox.requests():
-            place = request["method"], request["path"]
+            place = request["method"], re.sub("^/salesorders/[0-9]+", "/salesorders/{id}", request["path"])
             seen[place] = seen.get(place, 0) + 1
             targets.append(Target(*place, seen[place], len(targets)))
         return targets
@@ -143,5 +148,5 @@ class Bench:
         self.sandbox.add_fault(action="list_lag", method="POST", path="/salesorders$", seconds=hidden_for)
         # A preparation, which must not fail when the machine is slow.
         with TfsoHook(f"tfso_{self.name}_patient") as hook:
-            hook.create_sales_order({**ORDER, field: marker})
+            hook.create_sales_order({**ONE.order, field: marker})
         self.sandbox.clear_faults()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tests.faults.bench import Target
-from tests.faults.chain import Way
 from tests.faults.classes import CLASSES
 from tests.faults.trial import Cell
-
-WAYS = tuple(Way(handed_on, field) for handed_on in (True, False) for field in ("internalMemo", "referenceNumber"))
+from tests.faults.ways import Way
 
 
 def every_cell(targets: Mapping[Way, Sequence[Target]], seed: int) -> list[Cell]:
@@ -28,6 +29,42 @@ def every_cell(targets: Mapping[Way, Sequence[Target]], seed: int) -> list[Cell]
                 cells += [Cell(way, target, name, "once"), Cell(way, target, name, "twice")]
                 cells += [Cell(way, target, name, "next", second) for second in _seconds(name, chance)]
     return cells
+
+
+def batch_cells(targets: Mapping[Way, Sequence[Target]], seed: int) -> list[Cell]:
+    """Return every kind of request with every class, twice: hit once, and in one of the ways to be hit by two faults.
+
+    Which of the requests of its kind, in which way to write the DAG, goes round: none is left out.
+    """
+    chance = random.Random(seed)
+    kinds: dict[tuple[str, str], list[tuple[Way, Target]]] = {}
+    for way, requests in targets.items():
+        for target in requests:
+            kinds.setdefault(_kind(target), []).append((way, target))
+    cells = []
+    for number, requests_alike in enumerate(kinds.values()):
+        chance.shuffle(requests_alike)
+        places = itertools.cycle(requests_alike)
+        pairs = itertools.islice(itertools.cycle(range(3)), number % 3, None)
+        for name in CLASSES:
+            if _means_something(name, requests_alike[0][1]):
+                cells += [
+                    Cell(*next(places), name),
+                    _with_two_faults(*next(places), name, next(pairs), chance),
+                ]
+    return cells
+
+
+def _kind(target: Target) -> tuple[str, str]:
+    return target.method, re.sub("web-[0-9]+", "{key}", target.path)
+
+
+def _with_two_faults(way: Way, target: Target, name: str, which: int, chance: random.Random) -> Cell:
+    if which == 0:
+        return Cell(way, target, name, "twice")
+    # The last one is of another class.
+    *_, other = seconds = list(_seconds(name, chance))
+    return Cell(way, target, name, "next", seconds[0] if which == 1 else other)
 
 
 def _means_something(name: str, target: Target) -> bool:
@@ -61,3 +98,16 @@ def sample(cells: Iterable[Cell], size: int, seed: int) -> list[Cell]:
             picked.setdefault(trait, cell)
     first = list(dict.fromkeys([*twins.values(), *picked.values()]))
     return (first + [cell for cell in others if cell not in first])[:size]
+
+
+def batch_sample(cells: Iterable[Cell], seed: int) -> list[Cell]:
+    """Return one cell of every kind of request, each of another class, and every way as often as the others."""
+    chance = random.Random(seed)
+    mixed = [cell for cell in cells if not CLASSES[cell.fault].twin and not cell.beyond]
+    chance.shuffle(mixed)
+    picked: list[Cell] = []
+    for kind in dict.fromkeys(_kind(cell.target) for cell in mixed):
+        ways, faults = Counter(cell.way for cell in picked), {cell.fault for cell in picked}
+        fitting = [cell for cell in mixed if _kind(cell.target) == kind and cell.fault not in faults]
+        picked.append(min(fitting, key=lambda cell: ways[cell.way]))
+    return picked

@@ -1,51 +1,30 @@
-"""A chain of real tasks, run as Airflow runs them: create, invoice, wait, enrich, each tried again after a failure."""
+"""A chain of real tasks, run as Airflow runs them: each is tried again after a failure."""
 
 from __future__ import annotations
 
+import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+from tests.faults.ways import Way
 
-from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos import exceptions
+from tfso_hypatos.exceptions import BatchFailed, TfsoHypatosError
 from tfso_hypatos.operators.retry import ApiRetryPolicy
-from tfso_hypatos.operators.sales_order import (
-    CreateSalesOrderOperator,
-    EnrichSalesOrderOperator,
-    InvoiceSalesOrderOperator,
-)
-from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
 TRIES = 4
 LONGEST_DELAY = 1.1
 """Seconds between two tries at most; a date in ``Retry-After`` asks for up to one."""
 
-ORDER_KEY = "web-10045"
-ORDER: Mapping[str, Any] = {
-    "customer": {"id": 42, "name": "Bjørn Ås AS"},
-    "date": "2026-11-20",
-    "currency": {"code": "NOK"},
+PROVIDERS = {
+    name for name, each in vars(exceptions).items() if isinstance(each, type) and issubclass(each, TfsoHypatosError)
 }
-LINES = (
-    {"product": {"id": 1}, "description": "Rørdeler", "quantity": 2, "price": 99.99, "tax": {"number": 3}},
-    {"product": {"id": 1}, "description": "Rørdeler", "quantity": 2, "price": 99.99, "tax": {"number": 3}},
-    {"type": "text", "description": "Frakt", "quantity": "1", "price": "150.50"},
-)
-
-
-@dataclass(frozen=True)
-class Way:
-    """How the DAG is written.
-
-    :param handed_on: the invoice task is in the DAG of the create task, and goes on under its holder.
-    :param marker_field: where the marker stands.
-    """
-
-    handed_on: bool
-    marker_field: str
+"""Names of the provider's errors."""
 
 
 @dataclass
@@ -55,24 +34,26 @@ class Passed:
     :param results: what the tasks returned, by name; the ones that did not succeed are missing.
     :param tries: how many tries that took.
     :param failed: the error that ended it, or None.
+    :param crashes: errors of tries that are none of the provider's.
     """
 
     results: dict[str, Any] = field(default_factory=dict)
     tries: int = 0
-    failed: BaseException | None = None
-
-    @property
-    def crashed(self) -> bool:
-        """Whether it ended by something that is none of the provider's errors."""
-        return self.failed is not None and not isinstance(self.failed, TfsoHypatosError)
+    failed: Exception | None = None
+    crashes: list[str] = field(default_factory=list)
 
     def ending(self) -> str:
-        """Return the name of the error that ended it."""
-        return type(self.failed).__name__ if self.failed else "success"
+        """Return the names of the errors that ended it."""
+        return " and ".join(sorted(set(_kinds(self.failed)))) if self.failed else "success"
+
+
+def _kinds(error: Exception) -> list[str]:
+    """Return what kind of error it is; for a batch, of what kinds those of its orders are."""
+    return list(error.counts) if isinstance(error, BatchFailed) else [type(error).__name__]
 
 
 @dataclass
-class Chain:
+class Chain(ABC):
     """One DAG run.
 
     :param run_id: its name.
@@ -88,31 +69,32 @@ class Chain:
     def play(self) -> Passed:
         """Run every task; again, as when somebody clears the run, if it has run before."""
         passed = Passed()
-        tasks: Mapping[str, Callable[[dict[str, Any]], BaseOperator]] = {
-            "create": self._create,
-            "invoice": self._invoice,
-            "wait": self._wait,
-            "enrich": self._enrich,
-        }
-        for name, make in tasks.items():
+        for name, make in self._tasks().items():
             self._task(name, make, passed)
             if passed.failed is not None:
                 break
         return passed
+
+    @abstractmethod
+    def _tasks(self) -> Mapping[str, Callable[[dict[str, Any]], BaseOperator]]:
+        """Return what makes each task, given the results of those before it."""
 
     def _task(self, name: str, make: Callable[[dict[str, Any]], BaseOperator], passed: Passed) -> None:
         for attempt in range(1, TRIES + 1):
             number = self._tries[name] = self._tries.get(name, 0) + 1
             passed.tries += 1
             try:
-                passed.results[name] = make(passed.results).execute(self._context(name, number))  # type: ignore[arg-type]
+                returned = make(passed.results).execute(self._context(name, number))  # type: ignore[arg-type]
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what the matrix is about
+                passed.crashes += [repr(error)] * (not PROVIDERS.issuperset(_kinds(error)))
                 delay = _delay(error, number)
                 if delay is None or attempt == TRIES:
                     passed.failed = error
                     return
                 time.sleep(delay)
             else:
+                # As it comes out of Airflow's database.
+                passed.results[name] = json.loads(json.dumps(returned))
                 return
 
     def _context(self, task_id: str, number: int) -> dict[str, Any]:
@@ -127,43 +109,8 @@ class Chain:
 
         return {"ti": Instance()}
 
-    def _create(self, _: dict[str, Any]) -> BaseOperator:
-        return CreateSalesOrderOperator(
-            task_id="create",
-            order=dict(ORDER),
-            lines=[dict(line) for line in LINES],
-            order_key=ORDER_KEY,
-            marker_field=self.way.marker_field,
-            tfso_conn_id=f"tfso_{self.conn}",
-        )
-
-    def _invoice(self, results: dict[str, Any]) -> BaseOperator:
-        return InvoiceSalesOrderOperator(
-            task_id="invoice",
-            sales_order_id=results["create"],
-            tfso_conn_id=f"tfso_{self.conn}",
-            dag=DAG("orders", schedule=None) if self.way.handed_on else None,
-        )
-
-    def _wait(self, results: dict[str, Any]) -> BaseOperator:
-        return InvoiceTransactionSensor(
-            task_id="wait",
-            sales_order_id=results["invoice"],
-            tfso_conn_id=f"tfso_{self.conn}",
-            deferrable=False,
-            poke_interval=0.02,
-            timeout=5,
-        )
-
-    def _enrich(self, results: dict[str, Any]) -> BaseOperator:
-        return EnrichSalesOrderOperator(
-            task_id="enrich",
-            external_id=ORDER_KEY,
-            sales_order_id=results["wait"],
-            on_missing="insert",
-            tfso_conn_id=f"tfso_{self.conn}",
-            hypatos_conn_id=f"hypatos_{self.conn}",
-        )
+    def _dag(self) -> DAG | None:
+        return DAG("orders", schedule=None) if self.way.handed_on else None
 
 
 def _delay(error: Exception, number: int) -> float | None:

@@ -1,12 +1,16 @@
 """The fault matrix: every request of a chain times every fault, played with the real operators against the sandbox.
 
-python tests/faults/matrix.py [--quick] [--beyond] [--class NAME] [--jobs 2] [--threads 24] [--seed 1]
+One order in each task: all of it. Several orders in each: every kind of request times every fault.
+
+python tests/faults/matrix.py [--quick] [--beyond] [--orders one|several] [--class NAME]
+                               [--jobs 2] [--threads 24] [--seed 1]
 python tests/faults/matrix.py --cell CELL      one cell, as a failure names it
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import queue
 import sys
@@ -22,19 +26,31 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import tests.conftest  # noqa: F401 - an Airflow that touches nothing of this machine
 from tests.faults.bench import Bench, Target, hurried
-from tests.faults.cells import WAYS, every_cell, sample
-from tests.faults.chain import Way
+from tests.faults.cells import batch_cells, every_cell, sample
 from tests.faults.classes import CLASSES
-from tests.faults.trial import BROKEN, CRASH, Cell, Verdict, plain_targets, play
+from tests.faults.judge import BROKEN, CRASH
+from tests.faults.orders import SEVERAL
+from tests.faults.trial import Cell, Verdict, plain_targets, play
+from tests.faults.ways import BATCH, SINGLE, Way
 
 QUICK = 400
 _Report: TypeAlias = "Verdict | float | None"
 
 
-def targets_of_every_way() -> dict[Way, list[Target]]:
-    """Return the requests of the ordinary path, for every way to write the DAG."""
+def cells_of(orders: str | None, seed: int) -> list[Cell]:
+    """Return the matrix.
+
+    :param orders: ``one`` or ``several`` in each task; None: both.
+    :param seed: decides what is left to chance.
+    """
+
+    def targets(ways: Sequence[Way]) -> dict[Way, list[Target]]:
+        return {way: plain_targets(bench, way) for way in ways}
+
     with hurried(), Bench("plain") as bench:
-        return {way: plain_targets(bench, way) for way in WAYS}
+        one = every_cell(targets(SINGLE), seed) if orders != "several" else []
+        several = batch_cells(targets(BATCH), seed) if orders != "one" else []
+    return one + several
 
 
 def work(cells: Sequence[Cell], threads: int, reports: Queue[_Report]) -> None:
@@ -72,6 +88,7 @@ def work(cells: Sequence[Cell], threads: int, reports: Queue[_Report]) -> None:
 
 def play_all(cells: Sequence[Cell], jobs: int, threads: int, stalls: list[float]) -> Iterator[Verdict]:
     """Play cells in several processes and yield the verdicts as they come."""
+    jobs = min(jobs, len(cells))
     context = multiprocessing.get_context("spawn")
     reports: Queue[_Report] = context.Queue()
     processes = [context.Process(target=work, args=(cells[job::jobs], threads, reports)) for job in range(jobs)]
@@ -97,6 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--beyond", action="store_true", help="also changes that come later than the settle time allows"
     )
+    parser.add_argument("--orders", choices=["one", "several"], help="in each task")
     parser.add_argument("--class", dest="only", choices=list(CLASSES), help="one fault class")
     parser.add_argument("--cell", help="one cell, as a failure names it")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -105,7 +123,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.cell:
         return _one(Cell.parse(given.cell))
-    every = every_cell(targets_of_every_way(), given.seed)
+    every = cells_of(given.orders, given.seed)
     beyond = given.beyond or (given.only is not None and CLASSES[given.only].beyond)
     cells = [cell for cell in every if given.only in (None, cell.fault) and (beyond or not cell.beyond)]
     # What takes long comes first, and every process gets some of each.
@@ -113,11 +131,16 @@ def main(arguments: Sequence[str]) -> int:
     began = time.monotonic()
     stalls: list[float] = []
     verdicts = []
-    for verdict in play_all(cells, given.jobs, given.threads, stalls):
+    one, several = ([cell for cell in cells if bool(cell.way.batch) is batch] for batch in (False, True))
+    # So many orders at once are so many times the work: with as many trials at once, answers would come too late.
+    fewer = max(1, given.threads // len(SEVERAL))
+    for verdict in itertools.chain(
+        play_all(several, given.jobs, fewer, stalls), play_all(one, given.jobs, given.threads, stalls)
+    ):
         verdicts.append(verdict)
         if verdict.broken and not verdict.cell.beyond:
             print(f"BROKEN {verdict.broken}: --cell '{verdict.cell}'", flush=True)
-    failed = _summary(verdicts, time.monotonic() - began, max(stalls))
+    failed = _summary(verdicts, time.monotonic() - began, max(stalls, default=0.0))
     if len(verdicts) != len(cells):
         print(f"{len(cells) - len(verdicts)} runs were not judged: what went wrong stands above")
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
@@ -12,24 +12,29 @@ from unittest import mock
 
 import pytest
 from tests.faults.bench import Bench, Target, hurried
-from tests.faults.cells import WAYS, every_cell, sample
-from tests.faults.chain import Way
+from tests.faults.cells import batch_cells, batch_sample, every_cell, sample
 from tests.faults.classes import CLASSES
 from tests.faults.trial import Cell, Verdict, plain_targets, play
+from tests.faults.ways import BATCH, SINGLE, Way
 
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.flows.compare import LinePlan, plan_lines
+from tfso_hypatos.operators.batch.items import Job
+from tfso_hypatos.operators.batch.results import Written
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 SIZE = 64
 SEED = 1
+KINDS = 9
+"""Kinds of requests that a batch makes, with one to spare for a fault that has hit nothing."""
+
 THREADS = 24
 
 CREATE = Target("POST", "/salesorders", 1)
-LINE = Target("POST", "/salesorders/1001/lines", 2)
-INVOICE = Target("PATCH", "/salesorders/1001", 1)
+LINE = Target("POST", "/salesorders/{id}/lines", 2)
+INVOICE = Target("PATCH", "/salesorders/{id}", 1)
 ENRICH = Target("POST", "/enrichment/sales-orders", 1)
 
 
@@ -55,10 +60,12 @@ def verdicts() -> list[Verdict]:
                 benches.put(bench)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            targets = pool.map(partial(on_bench, plain_targets), WAYS)
-            cells = every_cell(dict(zip(WAYS, targets, strict=True)), SEED)
+            ways = (*SINGLE, *BATCH)
+            targets = dict(zip(ways, pool.map(partial(on_bench, plain_targets), ways), strict=True))
+            one = sample(every_cell({way: targets[way] for way in SINGLE}, SEED), SIZE, SEED)
+            several = batch_sample(batch_cells({way: targets[way] for way in BATCH}, SEED), SEED)
             # What takes long comes first.
-            picked = sorted(sample(cells, SIZE, SEED), key=lambda cell: not CLASSES[cell.fault].twin)
+            picked = sorted([*one, *several], key=lambda cell: not CLASSES[cell.fault].twin)
             return list(pool.map(partial(on_bench, play), picked))
 
 
@@ -72,8 +79,14 @@ def test_every_promise_is_kept(verdicts: list[Verdict]) -> None:
 
 
 def test_every_class_was_played_and_hit(verdicts: list[Verdict]) -> None:
-    assert len(verdicts) == SIZE
+    assert len([each for each in verdicts if not each.cell.way.batch]) == SIZE
     assert {each.cell.fault for each in verdicts if each.hits} == set(CLASSES)
+
+
+def test_batches_were_hit_in_every_way_and_at_every_kind_of_request(verdicts: list[Verdict]) -> None:
+    hit = [each.cell for each in verdicts if each.cell.way.batch and each.hits]
+    assert {cell.way for cell in hit} == set(BATCH)
+    assert len({(cell.target.method, cell.target.path.partition("web-")[0]) for cell in hit}) >= KINDS
 
 
 def test_every_run_is_brought_to_its_end_by_clearing_it(verdicts: list[Verdict]) -> None:
@@ -84,16 +97,21 @@ def test_a_cell_can_be_played_again_from_its_text(verdicts: list[Verdict]) -> No
     assert [Cell.parse(str(each.cell)) for each in verdicts] == [each.cell for each in verdicts]
 
 
-def broken(target: Target, **patches: Any) -> set[str]:
+ONE = Way(True, "internalMemo")
+SEVERAL = Way(True, "internalMemo", "files")
+
+
+def broken(target: Target, way: Way, **patches: Any) -> set[str]:
     """Return which promises break in a chain whose answer to one request is lost, with some rules switched off."""
     repeat = mock.patch("tfso_hypatos.clients.repeat.may_repeat", return_value=True)
     rules = mock.patch.multiple("tfso_hypatos.flows.create", **patches) if patches else contextlib.nullcontext()
     with repeat, rules, Bench("broken") as bench:
-        return set(play(bench, Cell(Way(True, "internalMemo"), target, "drop_after")).broken)
+        return set(play(bench, Cell(way, target, "drop_after")).broken)
 
 
-def test_the_matrix_finds_a_double_invoice() -> None:
-    assert broken(INVOICE) == {"double invoice"}
+@pytest.mark.parametrize("way", [ONE, SEVERAL], ids=str)
+def test_the_matrix_finds_a_double_invoice(way: Way) -> None:
+    assert broken(INVOICE, way) == {"double invoice"}
 
 
 def test_the_matrix_finds_a_duplicate_line() -> None:
@@ -104,17 +122,18 @@ def test_the_matrix_finds_a_duplicate_line() -> None:
         yield from ()
 
     with mock.patch("tfso_hypatos.flows.invoice.check_content", accept):
-        assert broken(LINE, plan_lines=keep_surplus) == {"duplicate line"}
+        assert broken(LINE, ONE, plan_lines=keep_surplus) == {"duplicate line"}
 
 
-def test_the_matrix_finds_a_duplicate_order() -> None:
+@pytest.mark.parametrize("way", [ONE, SEVERAL], ids=str)
+def test_the_matrix_finds_a_duplicate_order(way: Way) -> None:
     def leave(*_: Any, **__: Any) -> Flow[bool]:
         yield from ()
         return True
 
     # The invoice step would withdraw what the create step has left.
     with mock.patch("tfso_hypatos.flows.billing.withdraw_one", leave):
-        assert broken(CREATE, withdraw=leave) == {"duplicate order"}
+        assert broken(CREATE, way, withdraw=leave) == {"duplicate order"}
 
 
 def test_the_matrix_finds_a_lost_order() -> None:
@@ -123,4 +142,15 @@ def test_the_matrix_finds_a_lost_order() -> None:
         return "inserted"
 
     with mock.patch("tfso_hypatos.flows.enrich.enrich", say_so):
-        assert broken(ENRICH) == {"lost order"}
+        assert broken(ENRICH, ONE) == {"lost order"}
+
+
+def test_the_matrix_finds_a_result_that_is_not_handed_on() -> None:
+    add = Written.add
+
+    def forget_one(self: Written, position: int, job: Job, result: Mapping[str, Any]) -> None:
+        if job.name != "web-10046":
+            add(self, position, job, result)
+
+    with mock.patch.object(Written, "add", forget_one):
+        assert broken(CREATE, SEVERAL) == {"lost order"}

@@ -2,12 +2,14 @@
 
 python tests/kills/matrix.py                      every boundary; pairs of kills sampled
 python tests/kills/matrix.py --quick              a sample
+python tests/kills/matrix.py --orders several     tasks with several orders only (one: with one only)
 python tests/kills/matrix.py --cell NAME          one cell, with its logs and requests
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import random
 import sys
@@ -20,20 +22,26 @@ from typing import Any, NamedTuple, Self
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.kills.boundaries import REPORTS, REQUESTS
+from tests.kills.boundaries import FILES, REPORTS, REQUESTS
 from tests.kills.rig import CHAIN, LATE, SETTLE, Instance, Kill, Rig, Shop
 from tests.kills.verdict import Verdict
 
 REQUESTS_OF = {"create": 9, "invoice": 5, "enrich": 6}
 """Requests of an ordinary try, tokens included."""
 
+REQUESTS_OF_BATCH = {"create": 25, "invoice": 13, "enrich": 14}
+FILES_OF_BATCH = 4
+REPORTS_OF_BATCH = ("unpushed", "pushed")
+
 REPORTS_OF = {"create": tuple(REPORTS), "invoice": ("unpushed", "pushed"), "enrich": ("unpushed", "pushed")}
 WORLDS: Mapping[str, Mapping[str, Any]] = {
     "memo": {},
     "reference": {"marker_field": "referenceNumber"},
     "lagging": {"list_lag": 0.5 * SETTLE},
+    "list": {"batch": "list"},
+    "files": {"batch": "files"},
 }
-"""Where the marker stands, and whether the list lags behind."""
+"""Where the marker stands, whether the list lags behind, and how batches hand on their results."""
 
 PAIRS = 3
 """Second kills that are sampled for each first one."""
@@ -46,7 +54,7 @@ class Cell:
     :param task_id: the task.
     :param kills: where its first tries are killed, one after the other.
     :param keep: whether the state store is still there for the next try.
-    :param world: where the marker stands, and whether lists lag; one of ``WORLDS``.
+    :param world: one of ``WORLDS``.
     """
 
     task_id: str
@@ -116,6 +124,20 @@ def single_kills() -> list[Cell]:
     return cells
 
 
+def batch_kills() -> list[Cell]:
+    """Return a cell for every boundary of a task with several orders; results are handed on in a list or in files."""
+    cells = []
+    for task_id in CHAIN:
+        requests = [Kill(boundary, at + 1) for at in range(REQUESTS_OF_BATCH[task_id]) for boundary in REQUESTS]
+        # There are five boundaries to a request, so that each comes with either.
+        worlds = itertools.cycle(("list", "files"))
+        cells += [Cell(task_id, (kill,), world=world) for kill, world in zip(requests, worlds, strict=False)]
+        files = [Kill(boundary, at + 1) for at in range(FILES_OF_BATCH) for boundary in FILES]
+        cells += [Cell(task_id, (kill,), world="files") for kill in files]
+        cells += [Cell(task_id, (Kill(each),), world=world) for each in REPORTS_OF_BATCH for world in ("list", "files")]
+    return cells
+
+
 def pairs(outcomes: Iterable[Outcome], chance: random.Random, count: int = PAIRS) -> list[Cell]:
     """Return cells with a second kill in the try after the first one."""
     cells = []
@@ -171,6 +193,7 @@ def main() -> int:
     """Run the matrix; return 1 if the promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a sample of the cells")
+    parser.add_argument("--orders", choices=["one", "several"], help="in each task")
     parser.add_argument("--jobs", type=int, default=2, help="cells at a time")
     parser.add_argument("--seed", type=int, default=1, help="of the sample and of the second kills")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="second kills for each first one")
@@ -180,7 +203,7 @@ def main() -> int:
     if options.cell:
         return _show(Cell.parse(options.cell), options.late)
     started, chance = time.monotonic(), random.Random(options.seed)
-    cells = single_kills()
+    cells = single_kills() * (options.orders != "several") + batch_kills() * (options.orders != "one")
     if options.quick:
         cells = chance.sample(cells, 40)
     broken: list[Outcome] = []

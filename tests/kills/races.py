@@ -2,6 +2,7 @@
 
 python tests/kills/races.py                       every race, many times
 python tests/kills/races.py --quick               each a few times
+python tests/kills/races.py --orders several      races of batches only (one: of single tasks only)
 python tests/kills/races.py --race NAME --seed N  one race, with its logs and requests
 """
 
@@ -12,22 +13,21 @@ import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.kills import batch_races
+from tests.kills.batch_races import SOON, together
 from tests.kills.boundaries import REQUESTS
+from tests.kills.matrix import WORLDS
 from tests.kills.rig import CHAIN, KEY, Instance, Kill, Rig, Shop, mapped
 from tests.kills.verdict import Verdict
 
 REPETITIONS = 30
-SOON = 0.25
-"""Seconds after which processes are released together: by then each of them is ready."""
-
 KEYS = ("web-1", "web-2", "web-3")
 
 
@@ -36,13 +36,12 @@ class Race(NamedTuple):
 
     play: Callable[[Shop, random.Random], Verdict]
     about: str
+    orders: str = "one"
 
-
-def _together(work: Sequence[Callable[[], list[str]]]) -> bool:
-    """Run several things at once and say whether all ended well."""
-    with ThreadPoolExecutor(len(work)) as threads:
-        ended = [future.result() for future in [threads.submit(each) for each in work]]
-    return all(state == "success" for states in ended for state in states)
+    @property
+    def worlds(self) -> Sequence[str]:
+        """Worlds that its repetitions take in turn."""
+        return ("list", "files") if self.orders == "several" else ("memo",)
 
 
 def _task(shop: Shop, task: Instance, start_at: float, first: int = 1) -> Callable[[], list[str]]:
@@ -53,7 +52,7 @@ def _task(shop: Shop, task: Instance, start_at: float, first: int = 1) -> Callab
 def same_key(runs: int, shop: Shop, chance: random.Random) -> Verdict:
     """Let several runs of one business order go all the way at the same moment."""
     start_at = time.monotonic() + SOON
-    finished = _together([partial(shop.chain, f"run-{number}", KEY, start_at) for number in range(runs)])
+    finished = together([partial(shop.chain, f"run-{number}", KEY, start_at) for number in range(runs)])
     return shop.verdict(finished=finished)
 
 
@@ -107,7 +106,7 @@ def trigger_again(shop: Shop, chance: random.Random) -> Verdict:
     start_at = time.monotonic() + SOON
     runs = [partial(shop.chain, "run-1", KEY, start_at), partial(shop.chain, "run-2", KEY, start_at + later)]
     one_by_one = chance.random() < 0.3
-    finished = all(_together([run]) for run in runs) if one_by_one else _together(runs)
+    finished = all(together([run]) for run in runs) if one_by_one else together(runs)
     return shop.verdict(finished=finished)
 
 
@@ -117,7 +116,7 @@ def mapped_twins(shop: Shop, chance: random.Random) -> Verdict:
     for task_id in CHAIN:
         start_at = time.monotonic() + SOON
         twins = [mapped(Instance(task_id), index, [KEY, KEY]) for index in range(2)]
-        finished = finished and _together([_task(shop, twin, start_at) for twin in twins])
+        finished = finished and together([_task(shop, twin, start_at) for twin in twins])
     return shop.verdict(finished=finished)
 
 
@@ -138,7 +137,7 @@ def reordered_list(shop: Shop, chance: random.Random) -> Verdict:
     for task_id in CHAIN:
         start_at = time.monotonic() + SOON
         instances = [mapped(Instance(task_id), index, order) for index in range(len(KEYS))]
-        finished = finished and _together([_task(shop, each, start_at, first) for each in instances])
+        finished = finished and together([_task(shop, each, start_at, first) for each in instances])
         first = 1
     return shop.verdict(KEYS, finished=finished)
 
@@ -146,7 +145,7 @@ def reordered_list(shop: Shop, chance: random.Random) -> Verdict:
 def other_orders(shop: Shop, chance: random.Random) -> Verdict:
     """Let runs of other business orders of the same customer go all the way at the same moment."""
     start_at = time.monotonic() + SOON
-    finished = _together([partial(shop.chain, f"run-{key}", key, start_at) for key in KEYS])
+    finished = together([partial(shop.chain, f"run-{key}", key, start_at) for key in KEYS])
     return shop.verdict(KEYS, finished=finished)
 
 
@@ -159,10 +158,23 @@ def one_result_two_runs(shop: Shop, chance: random.Random) -> Verdict:
         _task(shop, Instance("invoice", run_id, result=result), start_at + chance.uniform(0, 0.02))
         for run_id in ("run-1", "run-2")
     ]
-    finished = _together(work)
+    finished = together(work)
     finished = finished and shop.chain(tasks=["enrich"])[-1] == "success"
     return shop.verdict(finished=finished)
 
+
+BATCHES: Mapping[str, tuple[Callable[[Shop, random.Random], Verdict], str]] = {
+    "two-runs": (partial(batch_races.same_orders, 2), "two runs with the same orders"),
+    "three-runs": (partial(batch_races.same_orders, 3), "three runs with the same orders"),
+    "lost-create": (partial(batch_races.lost_try, "create", False), "two tries of create at once"),
+    "lost-invoice": (partial(batch_races.lost_try, "invoice", False), "two tries of invoice at once"),
+    "lost-enrich": (partial(batch_races.lost_try, "enrich", False), "two tries of enrich at once"),
+    "outlived-create": (partial(batch_races.lost_try, "create", True), "invoice runs beside a lost try of create"),
+    "outlived-invoice": (partial(batch_races.lost_try, "invoice", True), "enrich runs beside a lost try of invoice"),
+    "clear-create-while-invoicing": (batch_races.cleared_create, "create is cleared while invoice runs"),
+    "clear-done": (clear_done, "everything is cleared after success"),
+    "one-result-two-runs": (batch_races.one_result_two_runs, "two runs invoice the result of one create"),
+}
 
 RACES = {
     "two-runs": Race(partial(same_key, 2), "two runs with one key"),
@@ -177,7 +189,18 @@ RACES = {
     "reordered-list": Race(reordered_list, "a mapped list is reordered after kills"),
     "other-orders": Race(other_orders, "three orders of one customer"),
     "one-result-two-runs": Race(one_result_two_runs, "two runs invoice the result of one create"),
+    **{f"batch-{name}": Race(play, f"batch: {about}", "several") for name, (play, about) in BATCHES.items()},
 }
+
+
+def play(rig: Rig, name: str, seed: int, *, show: bool = False) -> Verdict:
+    """Run a race once."""
+    race = RACES[name]
+    with rig.shop(**WORLDS[race.worlds[seed % len(race.worlds)]]) as shop:
+        verdict = race.play(shop, random.Random(f"{name}/{seed}"))
+        if show:
+            shop.show()
+    return verdict
 
 
 _rig: Rig | None = None
@@ -191,8 +214,7 @@ def _start() -> None:
 def _play(cell: tuple[str, int]) -> tuple[str, int, Verdict]:
     assert _rig is not None
     name, seed = cell
-    with _rig.shop() as shop:
-        return name, seed, RACES[name].play(shop, random.Random(f"{name}/{seed}"))
+    return name, seed, play(_rig, name, seed)
 
 
 def _close(_: object) -> None:
@@ -209,31 +231,32 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=REPETITIONS, help="how often each race is run")
     parser.add_argument("--race", choices=RACES, help="only this one")
     parser.add_argument("--seed", type=int, help="only this repetition, with logs and requests")
+    parser.add_argument("--orders", choices=["one", "several"], help="in each task")
     options = parser.parse_args()
     if options.race and options.seed is not None:
         return _show(options.race, options.seed)
     started, total = time.monotonic(), Verdict()
+    names = [name for name in RACES if options.race in (None, name) and options.orders in (None, RACES[name].orders)]
     repeat = 3 if options.quick else options.repeat
     odd: list[tuple[str, int, Verdict]] = []
     with multiprocessing.get_context("spawn").Pool(options.jobs, _start) as pool:
-        for name in [options.race] if options.race else list(RACES):
+        for name in names:
             began = time.monotonic()
             ended = pool.map(_play, [(name, seed) for seed in range(repeat)], chunksize=1)
             one = sum((verdict for _, _, verdict in ended), Verdict())
             total += one
             odd += [each for each in ended if each[2].broken or each[2].strays or each[2].person]
-            print(f"{RACES[name].about:42} {one} ({time.monotonic() - began:.0f} s)", flush=True)
+            print(f"{RACES[name].about:50} {one} ({time.monotonic() - began:.0f} s)", flush=True)
         pool.map(_close, range(options.jobs), chunksize=1)
-    print(f"{'all':42} {total} ({time.monotonic() - started:.0f} s)")
+    print(f"{'all':50} {total} ({time.monotonic() - started:.0f} s)")
     for name, seed, verdict in odd:
         print(f"  {verdict}\n    python tests/kills/races.py --race {name} --seed {seed}")
     return 1 if total.broken or total.person else 0
 
 
 def _show(name: str, seed: int) -> int:
-    with Rig() as rig, rig.shop() as shop:
-        verdict = RACES[name].play(shop, random.Random(f"{name}/{seed}"))
-        shop.show()
+    with Rig() as rig:
+        verdict = play(rig, name, seed, show=True)
     print(verdict)
     return 1 if verdict.broken else 0
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,17 +16,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from tests.kills.files import Files
-from tests.kills.verdict import Verdict, judge
+from tests.kills.template import Template
+from tests.kills.verdict import Verdict, judge, judge_results
 
 from tfso_hypatos.sandbox.server import Sandbox
 
-WORKER = Path(__file__).with_name("worker.py")
 SETTLE = 0.4
 LATE = 0.22
 """Seconds after which a late request is carried out: less than three quarters of the settle time."""
 
 MOST_TRIES = 5
 KEY = "web-10045"
+KEYS = (KEY, "web-10046", "web-10047")
+"""Of the orders of a batch."""
 
 
 class Kill(NamedTuple):
@@ -49,60 +49,6 @@ class Ended(NamedTuple):
     log: Path
 
 
-class Template:
-    """The process that processes are forked from: it has imported Airflow.
-
-    :param folder: where it keeps its files.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-        environment = {
-            **inherited,
-            "AIRFLOW_HOME": str(folder),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-        }
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
-        )
-        self._waiting: dict[str, Future[int]] = {}
-        self._lock = threading.Lock()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def start(self, identity: str, text: str) -> Future[int]:
-        """Fork a process for a try and return its exit code to be."""
-        ended: Future[int] = Future()
-        assert self._process.stdin is not None
-        with self._lock:
-            self._waiting[identity] = ended
-            self._process.stdin.write(text + "\n")
-            self._process.stdin.flush()
-        return ended
-
-    def stop(self) -> None:
-        """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._reader.join(10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            identity, _, code = line.strip().partition(" ")
-            if identity in self._waiting:
-                self._waiting.pop(identity).set_result(int(code))
-
-
 @dataclass(frozen=True)
 class Instance:
     """One task instance.
@@ -115,7 +61,7 @@ class Instance:
     run_id: str = "run-1"
     map_index: int = -1
     keys: tuple[str, ...] = (KEY,)
-    result: dict[str, Any] | None = field(default=None, hash=False)
+    result: Any = field(default=None, hash=False)
 
 
 CHAIN = ("create", "invoice", "enrich")
@@ -129,6 +75,7 @@ class Shop:
     :param home: folder of its Airflow.
     :param late: seconds after which a late request is carried out.
     :param marker_field: field of the order that carries the marker.
+    :param batch: several orders in each task, whose results are handed on as a ``list`` or in ``files``; empty: one.
     """
 
     def __init__(
@@ -138,12 +85,15 @@ class Shop:
         home: Path,
         late: float = LATE,
         marker_field: str = "internalMemo",
+        batch: str = "",
     ) -> None:
         self.marker_field = marker_field
+        self.batch = batch
         self.sandbox = sandbox
         self.home = home
         self._late = late
         self._settled_at = 0.0
+        self._runs: set[str] = set()
         self._template = template
         connections = sandbox.connections()
         for name, connection in connections.items():
@@ -159,7 +109,8 @@ class Shop:
             "task_id": task.task_id,
             "run_id": task.run_id,
             "map_index": task.map_index,
-            "keys": list(task.keys),
+            "keys": list(KEYS if self.batch else task.keys),
+            "batch": self.batch,
             "result": task.result,
             "marker_field": self.marker_field,
             "try_number": try_number,
@@ -168,6 +119,7 @@ class Shop:
             "id": os.urandom(8).hex(),
             **more,
         }
+        self._runs.add(task.run_id)
         sent = len(self.sandbox.requests())
         if kill and kill.boundary == "late":
             which = {"skip": kill.at - 1} if kill.at > 0 else {"skip": -kill.at - 1, "body": r"^\{"}
@@ -234,12 +186,9 @@ class Shop:
         """Return what this Airflow keeps at a place."""
         return Files(self.home).get(*place)
 
-    def result(self, task: Instance) -> dict[str, Any] | None:
+    def result(self, task: Instance) -> Any:
         """Return what a task instance has returned."""
-        result: dict[str, Any] | None = self.get(
-            "xcom", "orders", task.run_id, task.task_id, task.map_index, "return_value"
-        )
-        return result
+        return self.get("xcom", "orders", task.run_id, task.task_id, task.map_index, "return_value")
 
     def chain(
         self, run_id: str = "run-1", key: str = KEY, start_at: float = 0.0, tasks: Sequence[str] = CHAIN
@@ -254,10 +203,23 @@ class Shop:
                 break
         return states
 
-    def verdict(self, keys: Sequence[str] = (KEY,), *, finished: bool = True, records: bool = True) -> Verdict:
-        """Judge the books once everything that was late has happened."""
+    def verdict(
+        self, keys: Sequence[str] = (KEY,), *, finished: bool = True, overlapped: Sequence[str] = ()
+    ) -> Verdict:
+        """Judge the books once everything that was late has happened.
+
+        :param keys: the business orders of single tasks.
+        :param finished: whether Airflow takes every task for done.
+        :param overlapped: tasks of which several tries were at work at once.
+        """
         time.sleep(max(0.0, self._settled_at - time.monotonic()))
-        return judge(self.sandbox.state(), keys, finished=finished, records=records)
+        if not self.batch:
+            return judge(self.sandbox.state(), keys, finished=finished)
+        verdict = judge(self.sandbox.state(), KEYS, finished=finished)
+        for run_id, task_id in itertools.product(self._runs, CHAIN):
+            if (returned := self.result(Instance(task_id, run_id))) is not None:
+                verdict += judge_results(returned, KEYS, overlapped=task_id in overlapped)
+        return verdict
 
 
 class Rig:
@@ -277,18 +239,21 @@ class Rig:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
-    def shop(self, *, late: float = LATE, marker_field: str = "internalMemo", list_lag: float = 0.0) -> Iterator[Shop]:
+    def shop(
+        self, *, late: float = LATE, marker_field: str = "internalMemo", list_lag: float = 0.0, batch: str = ""
+    ) -> Iterator[Shop]:
         """Return empty books.
 
         :param late: seconds after which a late request is carried out.
         :param marker_field: field of the order that carries the marker.
         :param list_lag: seconds until a new order appears in lists.
+        :param batch: several orders in each task, whose results are handed on as a ``list`` or in ``files``.
         """
         self._made += 1
         self.sandbox.reset()
         self.sandbox.configure(list_lag=list_lag)
         home = self.folder / f"cell-{self._made}"
-        yield Shop(self.sandbox, self.template, home, late, marker_field)
+        yield Shop(self.sandbox, self.template, home, late, marker_field, batch)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.kills.matrix import WORLDS, Cell, play
 from tests.kills.rig import KEY, Rig
-from tests.kills.verdict import ORGANIZATION, judge
+from tests.kills.verdict import ORGANIZATION, judge, judge_results
 
 from tfso_hypatos.flows.intent import key_of
 
@@ -26,6 +26,9 @@ SAMPLE = (
     "enrich/pushed/kept/memo",
     "create/late:-1/kept/reference",
     "create/unread:3/forgotten/lagging",
+    "create/sent:9/kept/files",
+    "invoice/unread:9/kept/list",
+    "invoice/named:4/kept/files",
 )
 
 
@@ -55,6 +58,23 @@ def _order(number: int, lines: int, invoices: int) -> dict[str, Any]:
         "lines": [one] * lines,
         "invoice_numbers": list(range(invoices)),
     }
+
+
+def _result(key: str) -> dict[str, str]:
+    return {"order_key": key}
+
+
+@pytest.mark.parametrize(
+    ("returned", "results"),
+    [
+        ([_result(KEY), _result("web-2")], 0),
+        ([_result(KEY)], 1),
+        ([_result(KEY), _result("web-2"), _result(KEY)], 1),
+        ([], 2),
+    ],
+)
+def test_the_judge_sees_what_is_not_handed_on_or_twice(returned: list[dict[str, str]], results: int) -> None:
+    assert judge_results(returned, [KEY, "web-2"]).broken == results
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+from tests.faults.results import results_of
+
 from tfso_hypatos.flows.intent import Marker, key_of
 
 ORGANIZATION = "100000000000001"
@@ -21,6 +23,7 @@ class Verdict(NamedTuple):
     :param lines: lines that stand there once too often, or are none of ours.
     :param invoices: further invoices of a business order.
     :param lost: business orders that Airflow takes for done and that lack order, line, invoice or record.
+    :param results: results that the next task gets not at all, or twice.
     :param strays: further orders without lines, which cannot be billed.
     :param person: cells in which a person is needed.
     """
@@ -30,6 +33,7 @@ class Verdict(NamedTuple):
     lines: int = 0
     invoices: int = 0
     lost: int = 0
+    results: int = 0
     strays: int = 0
     person: int = 0
 
@@ -41,25 +45,25 @@ class Verdict(NamedTuple):
     @property
     def broken(self) -> int:
         """How often the promise itself was broken."""
-        return self.orders + self.lines + self.invoices + self.lost
+        return self.orders + self.lines + self.invoices + self.lost + self.results
 
     def __str__(self) -> str:
         return (
             f"{self.runs:5} runs, {self.orders} duplicate orders, {self.lines} duplicate lines, {self.invoices} double "
-            f"invoices, {self.lost} lost, {self.strays} empty orders left, {self.person} handed to a person"
+            f"invoices, {self.lost} lost, {self.results} results missing or repeated, {self.strays} empty orders left, "
+            f"{self.person} handed to a person"
         )
 
 
 HEADER = Verdict()
 
 
-def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool, records: bool = True) -> Verdict:
+def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool) -> Verdict:
     """Judge the books.
 
     :param books: what the sandbox holds.
     :param keys: the business orders.
     :param finished: whether Airflow takes every task for done.
-    :param records: whether each must have a record in Hypatos.
     """
     verdict = Verdict(runs=1, person=0 if finished else 1)
     organization = books["organizations"][ORGANIZATION]
@@ -69,7 +73,7 @@ def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool, reco
         counts = [_lines(order) for order in filled]
         invoices = sum(len(order["invoice_numbers"]) for order in mine)
         short = sum(1 for found in counts if WANTED - found)
-        complete = len(filled) >= 1 and not short and invoices >= 1 and (not records or key in books["enrichment"])
+        complete = len(filled) >= 1 and not short and invoices >= 1 and key in books["enrichment"]
         verdict += Verdict(
             orders=max(0, len(filled) - 1),
             lines=sum((found - WANTED).total() for found in counts),
@@ -79,6 +83,18 @@ def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool, reco
         )
     others = sum(1 for order in organization["orders"] if not any(_carries(order, key) for key in keys))
     return verdict + Verdict(orders=others)
+
+
+def judge_results(returned: Any, keys: Sequence[str], *, overlapped: bool = False) -> Verdict:
+    """Judge what a batch hands on.
+
+    :param returned: what the task returned.
+    :param keys: the business orders.
+    :param overlapped: whether several of its tries were at work at once: in files, they may leave a result each.
+    """
+    counts = Counter(str(result["order_key"]) for result in results_of(returned))
+    may_repeat = overlapped and not isinstance(returned, list)
+    return Verdict(results=sum(not counts[key] or (counts[key] > 1 and not may_repeat) for key in keys))
 
 
 def _carries(order: Mapping[str, Any], key: str) -> bool:

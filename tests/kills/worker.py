@@ -22,31 +22,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import structlog
-from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.supervisor import run_task_in_process
 from tests.kills import boundaries
 from tests.kills.airflow_api import ExecutionApi
+from tests.kills.dags import dag_of
 from tests.kills.files import Files
 
-from tfso_hypatos.hooks.hypatos import HypatosHook
-from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.operators.sales_order import (
-    CreateSalesOrderOperator,
-    EnrichSalesOrderOperator,
-    InvoiceSalesOrderOperator,
-)
-
-HOOKS = (HypatosHook, TfsoHook)
-"""Operators import them where they use them; here they are there before the fork."""
-
 DAG_ID = "orders"
-LINES: list[dict[str, Any]] = [
-    {"product": {"id": 1}, "description": "Rørdeler", "quantity": 2, "price": 99.99, "tax": {"number": 3}},
-    {"product": {"id": 1}, "description": "Rørdeler", "quantity": 2, "price": 99.99, "tax": {"number": 3}},
-    {"description": "Frakt", "quantity": "1", "price": "150.50", "tax": {"number": 3}},
-]
-ORDER = {"customer": {"id": 42, "name": "Bjørn Ås AS"}, "date": "2026-11-20", "currency": {"code": "NOK"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +40,7 @@ class Try:
     :param connections: connections by id, as JSON text.
     :param task_id: create, invoice or enrich.
     :param keys: order keys; several ones are those of a mapped task.
+    :param batch: all keys in each task, whose results are handed on as a ``list`` or in ``files``; empty: one.
     :param result: what the invoice task is given; None: what the create task of its run returned.
     :param marker_field: field of the order that carries the marker.
     :param boundary: where it kills itself; empty: nowhere.
@@ -74,7 +58,8 @@ class Try:
     map_index: int = -1
     try_number: int = 1
     retries: int = 4
-    result: dict[str, Any] | None = None
+    batch: str = ""
+    result: Any = None
     marker_field: str = "internalMemo"
     boundary: str = ""
     at: int = 0
@@ -98,43 +83,6 @@ class Try:
         return json.dumps(asdict(self))
 
 
-def dag_of(task: Try) -> DAG:
-    """Return the DAG of a try: create, invoice, enrich; mapped over the keys where the try is one of several."""
-    with DAG(task.dag_id, schedule=None) as dag:
-        invoice: Any
-        if task.map_index >= 0:
-            create = CreateSalesOrderOperator.partial(
-                task_id="create", order=ORDER, lines=LINES, marker_field=task.marker_field, retries=task.retries
-            ).expand(order_key=task.keys)
-            invoice = InvoiceSalesOrderOperator.partial(task_id="invoice", retries=task.retries).expand(
-                sales_order_id=create.output
-            )
-            EnrichSalesOrderOperator.partial(task_id="enrich", on_missing="insert", retries=task.retries).expand_kwargs(
-                [{"external_id": key, "patch": {"headerText": key}} for key in task.keys]
-            )
-            return dag
-        one = CreateSalesOrderOperator(
-            task_id="create",
-            order=ORDER,
-            lines=LINES,
-            order_key=task.keys[0],
-            marker_field=task.marker_field,
-            retries=task.retries,
-        )
-        invoice = InvoiceSalesOrderOperator(
-            task_id="invoice", sales_order_id=task.result or one.output, retries=task.retries
-        )
-        EnrichSalesOrderOperator(
-            task_id="enrich",
-            external_id=task.keys[0],
-            sales_order_id=invoice.output,
-            patch={"headerText": task.keys[0]},
-            on_missing="insert",
-            retries=task.retries,
-        )
-    return dag
-
-
 def run(task: Try) -> None:
     """Run a try in this process."""
     for name, connection in task.connections.items():
@@ -151,6 +99,8 @@ def run(task: Try) -> None:
     )
     client = ExecutionApi(task, Files(Path(task.home))).client()
     boundaries.hook(task.boundary, task.at)
+    boundaries.hook_async(task.boundary, task.at)
+    boundaries.hook_files(task.boundary, task.at)
     time.sleep(max(0.0, task.start_at - time.monotonic()))
     run_task_in_process(instance, dag.get_task(task.task_id), client)
 

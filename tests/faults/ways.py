@@ -1,0 +1,50 @@
+"""How the DAG of a trial is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from tests.faults.orders import ONE, SEVERAL, BusinessOrder
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the DAG is written.
+
+    :param handed_on: the invoice task is in the DAG of the create task, and goes on under its holder.
+    :param marker_field: where the marker stands.
+    :param batch: several orders in each task, whose results are handed on as a ``list`` or in ``files``; empty: one.
+    """
+
+    handed_on: bool
+    marker_field: str
+    batch: str = ""
+
+    @property
+    def orders(self) -> Sequence[BusinessOrder]:
+        """What its tasks are given."""
+        return SEVERAL if self.batch else (ONE,)
+
+    def __str__(self) -> str:
+        how = "handed-on" if self.handed_on else "taken-over"
+        return f"{self.batch}+{how};{self.marker_field}" if self.batch else f"{how};{self.marker_field}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the way that :meth:`__str__` wrote."""
+        how, marker_field = text.split(";")
+        batch, _, holder = how.rpartition("+")
+        return cls(holder == "handed-on", marker_field, batch)
+
+
+SINGLE = tuple(Way(handed_on, field) for handed_on in (True, False) for field in ("internalMemo", "referenceNumber"))
+
+BATCH = (
+    Way(True, "internalMemo", "list"),
+    Way(False, "internalMemo", "files"),
+    Way(True, "referenceNumber", "files"),
+    Way(False, "referenceNumber", "list"),
+)
+"""Each two of the three choices in all their combinations."""
