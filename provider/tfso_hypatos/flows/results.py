@@ -9,6 +9,7 @@ from tfso_hypatos.flows.billing import Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
 from tfso_hypatos.flows.invoice import Invoiced
+from tfso_hypatos.flows.preview import Preview
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 
@@ -35,6 +36,20 @@ def created_result(order_key: str, created: Created) -> dict[str, Any]:
     return result if created.holder is None else {**result, "holder": str(created.holder)}
 
 
+def listed_result(order: SalesOrder) -> dict[str, Any]:
+    """Return what a list hands on of an order, by which the invoice step sees what was edited in between."""
+    payer = Payer.of(order)
+    return {
+        "sales_order_id": order.id,
+        "status": order.status,
+        "expected_status": order.status,
+        "gross_amount": _amount(order.gross_amount),
+        "currency": payer.currency,
+        "customer_id": payer.customer_id,
+        "date": order.date.isoformat() if order.date else None,
+    }
+
+
 def invoice_result(order: SalesOrder) -> dict[str, Any]:
     """Return what an invoiced order hands on, with ``transaction_id`` None until it is posted."""
     invoice = order.invoice
@@ -52,6 +67,21 @@ def invoice_result(order: SalesOrder) -> dict[str, Any]:
 def invoiced_result(invoiced: Invoiced) -> dict[str, Any]:
     """Return what the invoice step hands on."""
     return {**invoice_result(invoiced.order), "invoiced": invoiced.invoiced}
+
+
+def preview_result(order_id: int, look: Preview) -> dict[str, Any]:
+    """Return what invoicing an order would do."""
+    payer = Payer.of(look.order) if look.order else Payer()
+    return {
+        "sales_order_id": order_id,
+        "customer_id": payer.customer_id,
+        "gross_amount": _amount(look.order.gross_amount) if look.order else None,
+        "currency": payer.currency,
+        "date": look.order.date.isoformat() if look.order and look.order.date else None,
+        "lines": look.lines,
+        "is_due": look.is_due,
+        "remark": look.remark,
+    }
 
 
 def _amount(value: Decimal | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,8 @@ from tfso_hypatos.flows.enrich import OnMissing, enrich, patch_over_order
 from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Intent, canonical, digest
 from tfso_hypatos.flows.invoice import invoice
-from tfso_hypatos.flows.results import created_result, invoiced_result
+from tfso_hypatos.flows.preview import preview
+from tfso_hypatos.flows.results import created_result, invoiced_result, preview_result
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
@@ -28,7 +30,17 @@ from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
 
 RESULT_FIELDS = frozenset(
     {
-        *("order_key", "sales_order_id", "status", "created", "line_ids", "line_hashes", "holder"),
+        *(
+            "order_key",
+            "sales_order_id",
+            "status",
+            "expected_status",
+            "date",
+            "created",
+            "line_ids",
+            "line_hashes",
+            "holder",
+        ),
         *("customer_id", "currency", "payment_method_id", "net_amount", "tax_amount", "gross_amount"),
         *("invoiced", "invoice_number", "invoice_date", "due_date", "remittance_reference", "transaction_id"),
         "input_hash",
@@ -116,7 +128,9 @@ class Invoicing:
     :param timing: the waits.
     :param me: the running try of the task.
     :param created_by: returns the holder under which this task may go on, given the result of the create task.
-    :param defaults: how an order is invoiced whose item says nothing else.
+    :param defaults: what holds for an order whose item says nothing else.
+    :param may_begin: asked before each order; raises if a person has stopped invoicing.
+    :param preview: only look.
     """
 
     hook: TfsoHook
@@ -124,6 +138,8 @@ class Invoicing:
     me: Holder
     created_by: Callable[[Mapping[str, Any]], Holder | None]
     defaults: Mapping[str, Any]
+    may_begin: Callable[[], None] | None = None
+    preview: bool = False
 
     @property
     def hooks(self) -> Sequence[ApiHook]:
@@ -141,7 +157,7 @@ class Invoicing:
             "sales_order_id": inner if is_result else fields,
             "order_key": fields.get("order_key"),
             "expected_gross_amount": fields.get("expected_gross_amount"),
-            **{name: fields[name] if given(fields.get(name)) else self.defaults[name] for name in DETAILS},
+            **{name: fields[name] if given(fields.get(name)) else each for name, each in self.defaults.items()},
         }
         task, earlier = invoice_order(self.hook.organization, arguments)
         order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
@@ -161,6 +177,11 @@ class Invoicing:
         )
 
     async def _invoice(self, task: InvoiceOrder, holder: Holder | None) -> dict[str, Any]:
+        if self.preview:
+            look = await self.hook.adrive(preview(task, self.hook.organization, self.me))
+            return preview_result(task.order_id, look)
+        if self.may_begin is not None:
+            await asyncio.to_thread(self.may_begin)
         flow = invoice(task, self.timing, self.hook.organization, self.me, holder)
         return invoiced_result(await self.hook.adrive(flow))
 
