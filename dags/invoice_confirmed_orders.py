@@ -80,7 +80,7 @@ with DAG(
     # [END confirmed]
     wait = InvoiceTransactionSensor.partial(
         task_id="wait",
-        map_index_template="{{ sales_order_id }}",
+        map_index_template="{{ task.sales_order_id.sales_order_id }}",
         deferrable=True,
         poke_interval=10,
         timeout=timedelta(days=1).total_seconds(),

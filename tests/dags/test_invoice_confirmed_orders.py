@@ -136,7 +136,7 @@ def test_the_stop_switch_keeps_it_from_billing(
 
 
 def test_it_does_not_run_by_itself_nor_twice_at_once(dag: DAG) -> None:
-    assert dag.schedule is None
+    assert type(dag.timetable).__name__ == "NullTimetable"
     assert dag.max_active_runs == 1
     assert dag.params.validate()["dry_run"] is True
     assert dag.get_task("invoice").pool == "tfso_invoicing"

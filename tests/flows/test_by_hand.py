@@ -73,7 +73,7 @@ def test_an_unclear_answer_to_the_take_over_or_the_invoice_bills_once(reaction: 
 @pytest.mark.parametrize("next_one", [holder("run-1", 2), holder("run-2")])
 def test_a_try_that_is_killed_after_its_request_is_followed_by_one_that_adopts(queue: float, next_one: Holder) -> None:
     player = confirmed(traits=Traits(queue=queue))
-    gone = unanswered(ConnectionRefusedError("killed"))  # type: ignore[arg-type]
+    gone = unanswered(ConnectionRefusedError("killed"))
     player.on("PATCH /salesorders/1", lambda desk, request: desk.answer(request), gone)
     with pytest.raises(ConnectionRefusedError):
         run(player)

@@ -97,7 +97,11 @@ class ListSalesOrdersOperator(ApiOperator):
             # Not the same as none: orders that nobody has confirmed would be billed.
             raise InvalidInput([Problem("status", "must not be empty; None lists orders of every status")])
         values = {name: getattr(self, name) for name in FILTERS}
-        return validate(ListFilter, {name: value for name, value in values.items() if given(value)}, "filters")
+        try:
+            return validate(ListFilter, {name: value for name, value in values.items() if given(value)}, "filters")
+        except InvalidInput as error:
+            problems = [Problem(place.removeprefix("filters."), rule) for place, rule in error.problems]
+            raise InvalidInput(problems) from None
 
     def _limit(self) -> int:
         value = str(self.limit).strip() if given(self.limit) else str(most_mapped())
