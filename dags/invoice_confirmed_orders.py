@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param
 
 from tfso_hypatos.operators.sales_order import EnrichSalesOrdersOperator, InvoiceSalesOrdersOperator
 from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
@@ -87,9 +87,9 @@ with DAG(
     ).expand(sales_order_id=invoice.output)
 
     # Orders that people make have no key of ours, so the record in Hypatos is named after the order itself.
-    @task
-    def name_records(posted: Any) -> list[dict[str, Any]]:
-        ids = [each["sales_order_id"] for each in posted]
-        return [{"external_id": f"sales-order-{order_id}", "sales_order_id": order_id} for order_id in ids]
-
-    EnrichSalesOrdersOperator(task_id="enrich", orders=name_records(wait.output), on_missing="insert")
+    EnrichSalesOrdersOperator(
+        task_id="enrich",
+        orders=wait.output,
+        external_id_format="sales-order-{sales_order_id}",
+        on_missing="insert",
+    )

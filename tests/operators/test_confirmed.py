@@ -22,7 +22,11 @@ from tfso_hypatos.exceptions import (
 )
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import stop_switch
-from tfso_hypatos.operators.sales_order import InvoiceSalesOrderOperator, InvoiceSalesOrdersOperator
+from tfso_hypatos.operators.sales_order import (
+    EnrichSalesOrdersOperator,
+    InvoiceSalesOrderOperator,
+    InvoiceSalesOrdersOperator,
+)
 from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
 
 if TYPE_CHECKING:
@@ -383,3 +387,19 @@ class TestPreview:
         orders = made()
         run.execute(batch(orders, preview=value))
         assert billed(log) == orders
+
+
+class TestEnrich:
+    def test_an_order_without_a_key_is_named_after_its_id(self, run: Run, log: Log) -> None:
+        (first, second) = made(2)
+        invoiced = run.execute(batch(listed(run)))
+        items = [invoiced[0], {"sales_order_id": second, "external_id": "own"}]
+        enrich = EnrichSalesOrdersOperator(
+            task_id="enrich", orders=items, external_id_format="order-{sales_order_id}", on_missing="insert"
+        )
+        run.execute(enrich)
+        assert sorted(log.records) == [f"order-{first}", "own"]
+
+    def test_one_key_for_all_is_refused(self, run: Run, log: Log) -> None:
+        with pytest.raises(InvalidInput, match="external_id_format: .* must stand in it"):
+            run.execute(EnrichSalesOrdersOperator(task_id="enrich", orders=[], external_id_format="order"))

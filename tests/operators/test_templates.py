@@ -83,7 +83,15 @@ DOCUMENTED: dict[Any, set[str]] = {
         "limit",
         "tfso_conn_id",
     },
-    EnrichSalesOrdersOperator: {"orders", "path", "results_path", "on_missing", "hypatos_conn_id", "tfso_conn_id"},
+    EnrichSalesOrdersOperator: {
+        "orders",
+        "path",
+        "results_path",
+        "on_missing",
+        "external_id_format",
+        "hypatos_conn_id",
+        "tfso_conn_id",
+    },
 }
 
 

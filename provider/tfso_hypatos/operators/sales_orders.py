@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfso_hypatos.operators.arguments import TaskIdentity, created_from, switched_on
+from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.operators.arguments import TaskIdentity, created_from, given, switched_on
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
@@ -210,13 +211,21 @@ class EnrichSalesOrdersOperator(BatchOperator):
         index. (templated)
     :param concurrency: orders at a time.
     :param on_missing: what to do if Hypatos has no such record: ``fail``, ``skip`` or ``insert``. (templated)
+    :param external_id_format: key of items that have neither ``external_id`` nor ``order_key``, such as orders that
+        people made: a text with ``{sales_order_id}`` in it. (templated)
     :param hypatos_conn_id: connection of type ``hypatos``. (templated)
     :param tfso_conn_id: connection of type ``tfso``, used only for items with ``sales_order_id``. (templated)
     :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
     :raises BatchFailed: if orders failed; the others are done.
     """
 
-    template_fields: Sequence[str] = (*BatchOperator.template_fields, "on_missing", "hypatos_conn_id", "tfso_conn_id")
+    template_fields: Sequence[str] = (
+        *BatchOperator.template_fields,
+        "on_missing",
+        "external_id_format",
+        "hypatos_conn_id",
+        "tfso_conn_id",
+    )
     ui_color = "#e5e6f5"
 
     def __init__(
@@ -227,12 +236,14 @@ class EnrichSalesOrdersOperator(BatchOperator):
         results_path: str | XComArg | None = None,
         concurrency: int = 16,
         on_missing: str = "fail",
+        external_id_format: str | XComArg | None = None,
         hypatos_conn_id: str = "hypatos_default",
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
         self.on_missing = on_missing
+        self.external_id_format = external_id_format
         self.hypatos_conn_id = hypatos_conn_id
         self.tfso_conn_id = tfso_conn_id
 
@@ -243,4 +254,8 @@ class EnrichSalesOrdersOperator(BatchOperator):
 
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id))
         _ = hypatos.settings
-        return Enriching(hypatos, self._stoppable(TfsoHook(self.tfso_conn_id)), on_missing_of(self.on_missing))
+        key = str(self.external_id_format) if given(self.external_id_format) else None
+        if key is not None and "{sales_order_id}" not in key:
+            rule = "{sales_order_id} must stand in it, else all orders would have the same key"
+            raise InvalidInput([Problem("external_id_format", rule)])
+        return Enriching(hypatos, self._stoppable(TfsoHook(self.tfso_conn_id)), on_missing_of(self.on_missing), key)

@@ -23,24 +23,15 @@ from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch
-from tfso_hypatos.operators.arguments import given, structured
+from tfso_hypatos.operators.arguments import given, sales_order_reference, structured
 from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
 from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
 
 RESULT_FIELDS = frozenset(
     {
-        *(
-            "order_key",
-            "sales_order_id",
-            "status",
-            "expected_status",
-            "date",
-            "created",
-            "line_ids",
-            "line_hashes",
-            "holder",
-        ),
+        *("order_key", "sales_order_id", "status", "created", "line_ids", "line_hashes", "holder"),
+        *("expected_status", "date"),
         *("customer_id", "currency", "payment_method_id", "net_amount", "tax_amount", "gross_amount"),
         *("invoiced", "invoice_number", "invoice_date", "due_date", "remittance_reference", "transaction_id"),
         "input_hash",
@@ -193,11 +184,13 @@ class Enriching:
     :param hypatos: the hook on Hypatos.
     :param tfso: the hook on 24SevenOffice, for patches that are built from an order.
     :param on_missing: what to do if there is no such record.
+    :param external_id_format: the key of an item that has neither one nor an order key, or None.
     """
 
     hypatos: HypatosHook
     tfso: TfsoHook
     on_missing: OnMissing
+    external_id_format: str | None = None
 
     @property
     def hooks(self) -> Sequence[ApiHook]:
@@ -209,6 +202,9 @@ class Enriching:
         fields = members(item, RESULT_FIELDS | {"external_id", "patch"})
         order_key = fields.get("order_key")
         external_id = fields.get("external_id") if given(fields.get("external_id")) else order_key
+        if not given(external_id) and self.external_id_format is not None and given(fields.get("sales_order_id")):
+            order_id, _ = sales_order_reference(fields.get("sales_order_id"))
+            external_id = self.external_id_format.replace("{sales_order_id}", str(order_id))
         wanted = enrichment_of(external_id, fields.get("patch"), fields.get("sales_order_id"))
         if wanted.order_id is not None:
             # Looked up here, for it blocks; and before anything is sent.
