@@ -401,5 +401,5 @@ class TestEnrich:
         assert sorted(log.records) == [f"order-{first}", "own"]
 
     def test_one_key_for_all_is_refused(self, run: Run, log: Log) -> None:
-        with pytest.raises(InvalidInput, match="external_id_format: .* must stand in it"):
+        with pytest.raises(InvalidInput, match=r"external_id_format: .* must stand in it"):
             run.execute(EnrichSalesOrdersOperator(task_id="enrich", orders=[], external_id_format="order"))
