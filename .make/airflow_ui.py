@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
             print(f"Starting Airflow (half a minute; its log is {airflow.log.relative_to(ROOT)}) ...", flush=True)
             with airflow.running():
                 connect(airflow, sandbox)
+                make_pool(airflow)
                 print(_greeting(airflow.url, sandbox.url), flush=True)
                 airflow.wait()
     except KeyboardInterrupt:
@@ -63,6 +64,18 @@ def connect(airflow: Airflow, sandbox: Sandbox) -> None:
     answer = airflow.ask("PATCH", "/api/v2/connections", {"actions": [action]})
     if answer["create"]["errors"]:
         raise Failure(f"Airflow did not take the connections: {answer['create']['errors']}")
+
+
+def make_pool(airflow: Airflow) -> None:
+    """Make the pool that one of the example DAGs bills in, unless it is there.
+
+    :param airflow: a running Airflow.
+    """
+    pool = {"name": "tfso_invoicing", "slots": 1, "description": "Billing in 24SevenOffice: one task at a time"}
+    action = {"action": "create", "entities": [pool], "action_on_existence": "skip"}
+    answer = airflow.ask("PATCH", "/api/v2/pools", {"actions": [action]})
+    if answer["create"]["errors"]:
+        raise Failure(f"Airflow did not make the pool: {answer['create']['errors']}")
 
 
 def _greeting(url: str, sandbox_url: str) -> str:

@@ -63,8 +63,14 @@ with DAG(
         distribution_method="emaildistribution",
     )
     # [END batch]
+    # [START wait]
     wait = InvoiceTransactionSensor.partial(
-        task_id="wait", deferrable=True, poke_interval=10, timeout=timedelta(days=1).total_seconds()
+        task_id="wait",
+        map_index_template="{{ task.sales_order_id.order_key }}",
+        deferrable=True,
+        poke_interval=10,
+        timeout=timedelta(days=1).total_seconds(),
     ).expand(sales_order_id=invoice.output)
+    # [END wait]
     enrich = EnrichSalesOrdersOperator(task_id="enrich", orders=invoice.output, on_missing="insert")
     wait >> enrich

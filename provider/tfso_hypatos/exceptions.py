@@ -92,6 +92,24 @@ class Stopped(TfsoHypatosError):
     """The task was asked to stop before its next change; nothing more was sent."""
 
 
+class TooManyOrders(TfsoHypatosError):
+    """More sales orders are there than a task may hand on; none is left out silently."""
+
+    permanent = True
+
+
+class InvoicingStopped(TfsoHypatosError):
+    """A person stopped invoicing; nothing more was sent. They clear the task when it may go on."""
+
+    permanent = True
+
+
+class StopSwitchUnreadable(InvoicingStopped):
+    """It could not be found out whether a person has stopped invoicing, so nothing more was sent."""
+
+    permanent = False
+
+
 class NoAnswer(TfsoHypatosError):
     """The request was sent and no readable answer came back: it may have been carried out."""
 

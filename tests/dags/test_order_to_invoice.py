@@ -14,6 +14,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.execution_time import task_runner
 
 from tfso_hypatos.sandbox.server import Sandbox
 from tfso_hypatos.sandbox.settings import ORGANIZATION
@@ -62,7 +63,8 @@ def test_the_examples_import_without_errors_and_warnings() -> None:
 
     assert bag.import_errors == {}
     assert bag.captured_warnings == {}
-    assert sorted(bag.dags) == ["minimal_order", "order_to_invoice", "orders_from_a_file", "orders_to_invoices"]
+    names = ["minimal_order", "order_to_invoice", "orders_from_a_file", "orders_to_invoices"]
+    assert sorted(bag.dags) == ["invoice_confirmed_orders", *names]
 
 
 def test_the_form_can_be_sent_as_it_stands() -> None:
@@ -194,6 +196,28 @@ class TestOrdersToInvoices:
         assert sorted(invoice["order_id"] for invoice in invoices) == sorted(order["id"] for order in orders)
         assert sorted(records) == ["web-1", "web-2", "web-3", "web-4"]
         assert all("transactionId" in record["customMetadata"]["tfso"] for record in records.values())
+
+    def test_the_grid_shows_order_keys_from_the_first_moment_on(
+        self, posting: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: dict[int, list[str | None]] = {}
+
+        def render(context: Any, ti: Any, log: Any) -> str | None:
+            label = original(context, ti=ti, log=log)
+            if ti.task_id == "wait":
+                shown.setdefault(ti.map_index, []).append(label)
+            return label
+
+        original = task_runner._render_map_index
+        monkeypatch.setattr(task_runner, "_render_map_index", render)
+
+        ended = _dag("orders_to_invoices").test(run_conf={"orders": _orders(2)})
+
+        assert {index: set(labels) for index, labels in shown.items()} == {0: {"web-1"}, 1: {"web-2"}}
+        # Once before it defers, and again when it goes on.
+        assert all(len(labels) >= 2 for labels in shown.values())
+        waits = [each for each in ended.get_task_instances() if each.task_id == "wait"]
+        assert sorted(str(each.rendered_map_index) for each in waits) == ["web-1", "web-2"]
 
     def test_a_file_of_orders_becomes_invoices_and_files_of_results(self, posting: Sandbox, tmp_path: Path) -> None:
         path = tmp_path / "orders.jsonl"

@@ -18,6 +18,7 @@ from tfso_hypatos.operators.sales_order import (
     InvoiceSalesOrderOperator,
     InvoiceSalesOrdersOperator,
 )
+from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ CLASSES: list[type[Any]] = [
     CreateSalesOrdersOperator,
     InvoiceSalesOrdersOperator,
     EnrichSalesOrdersOperator,
+    ListSalesOrdersOperator,
 ]
 DOCUMENTED: dict[Any, set[str]] = {
     CreateSalesOrderOperator: {"order", "lines", "order_key", "tfso_conn_id"},
@@ -44,6 +46,8 @@ DOCUMENTED: dict[Any, set[str]] = {
         "payment_terms",
         "distribution_method",
         "expected_gross_amount",
+        "expected_status",
+        "stop_variable",
         "tfso_conn_id",
     },
     EnrichSalesOrderOperator: {
@@ -64,9 +68,30 @@ DOCUMENTED: dict[Any, set[str]] = {
         "due_date",
         "payment_terms",
         "distribution_method",
+        "expected_status",
+        "stop_variable",
+        "preview",
         "tfso_conn_id",
     },
-    EnrichSalesOrdersOperator: {"orders", "path", "results_path", "on_missing", "hypatos_conn_id", "tfso_conn_id"},
+    ListSalesOrdersOperator: {
+        "status",
+        "customer_id",
+        "date_from",
+        "date_to",
+        "modified_from",
+        "modified_to",
+        "limit",
+        "tfso_conn_id",
+    },
+    EnrichSalesOrdersOperator: {
+        "orders",
+        "path",
+        "results_path",
+        "on_missing",
+        "external_id_format",
+        "hypatos_conn_id",
+        "tfso_conn_id",
+    },
 }
 
 

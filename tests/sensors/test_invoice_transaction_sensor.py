@@ -28,7 +28,7 @@ from tfso_hypatos.exceptions import (
 from tfso_hypatos.flows import transaction
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import retry
-from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
+from tfso_hypatos.sensors.invoice_transaction import RESULT_KEYS, InvoiceTransactionSensor
 from tfso_hypatos.triggers import invoice_transaction, turn
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 
@@ -329,6 +329,20 @@ def test_what_a_later_version_tells_on_top_is_left_out() -> None:
 def test_any_other_event_raises(event: Any) -> None:
     with pytest.raises(EventError):
         sensing(7).execute_complete({}, event, 7)
+
+
+@pytest.mark.parametrize(("order_key", "name"), [("web-1", "web-1"), (None, None)])
+def test_the_grid_can_name_it_after_the_wait(order_id: int, order_key: str | None, name: str | None) -> None:
+    earlier = {"sales_order_id": order_id, "order_key": order_key}
+    result = {**dict.fromkeys(RESULT_KEYS), "sales_order_id": order_id, "transaction_id": "t-1"}
+    event = {"status": "posted", "result": result}
+    for kwargs in ({"event": event}, {"event": event, "sales_order_id": order_id}):
+        context: dict[str, Any] = {}
+        sensing(earlier).resume_execution("execute_complete", kwargs, context)
+        assert (context["sales_order_id"], context["order_key"]) == (order_id, name)
+    context = {}
+    sensing(order_id).resume_execution("execute_complete", {"event": event, "sales_order_id": order_id}, context)
+    assert context["sales_order_id"] == order_id
 
 
 def test_resumed_with_the_event_alone_the_sensor_goes_by_its_own_argument() -> None:

@@ -95,6 +95,8 @@ class AsyncTransport(Transport):
             self._log_pause(step)
             await self._sleep(step.seconds)
             return None
+        if step.changes and self.before_change is not None:
+            await asyncio.to_thread(self.before_change)
         turn.begin()
         return await self._repeat(self._authorized, step, turn)
 

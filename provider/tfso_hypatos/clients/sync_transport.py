@@ -76,6 +76,8 @@ class SyncTransport(Transport):
             self._log_pause(step)
             self._sleep(step.seconds)
             return None
+        if step.changes and self.before_change is not None:
+            self.before_change()
         turn.begin()
         return self._repeat(self._authorized, step, turn)
 

@@ -100,12 +100,16 @@ def _origin(url: str) -> tuple[str, str | None, int | None] | None:
 
 
 class Transport:
-    """The base of both drivers: holds back, encodes, reads, and keeps the token."""
+    """The base of both drivers: holds back, encodes, reads, and keeps the token.
+
+    ``before_change`` is called before each request that changes something, and may raise; it may block.
+    """
 
     def __init__(self, service: Service, store: TokenStore = TOKENS) -> None:
         self.service = service
         self._store = store
         self._budget = BUDGETS.of(service.base_url, service.credentials, service.limits)
+        self.before_change: Callable[[], None] | None = None
 
     def _is_admitted(self, request: Request) -> bool:
         """Say whether the budget lets the request through at once."""

@@ -60,10 +60,12 @@ class InvoiceOrder:
     :param details: date, due date, terms and distribution; None leaves all to 24SevenOffice.
     :param key: short hash of the order key that the order's marker must carry, or None.
     :param expected_gross: total with VAT that it must have, or None.
-    :param created_gross: total that the create step returned, or None.
-    :param payer: who pays, as the create step returned it.
+    :param created_gross: total that the create step returned, or the list showed, or None.
+    :param payer: who pays, as the create step returned it, or the list showed it.
     :param expected_line_ids: lines that it must have, no more and no fewer, or None.
     :param line_hashes: what each of these lines bills, in the same order, or None.
+    :param expected_status: status that it must have, or None.
+    :param known_from: what total and payer were known from: the order was "created" or "listed" with them.
     """
 
     order_id: int
@@ -74,6 +76,8 @@ class InvoiceOrder:
     payer: Payer = NOT_KNOWN
     expected_line_ids: Sequence[int] | None = None
     line_hashes: Sequence[str] | None = None
+    expected_status: str | None = None
+    known_from: str = "created"
 
     def change(self, marked: Mapping[str, str]) -> dict[str, Any]:
         """Return the change that invoices the order.
@@ -94,8 +98,8 @@ def check_marker(task: InvoiceOrder, order: SalesOrder) -> None:
         )
 
 
-def check_state(order: SalesOrder) -> None:
-    """Refuse an order that cannot be invoiced, or may be billed already."""
+def check_state(task: InvoiceOrder, order: SalesOrder) -> None:
+    """Refuse an order that cannot be invoiced, may be billed already, or has another status than it should."""
     if order.is_inactive:
         raise OrderDrift(f"Sales order {order.id} was set inactive in 24SevenOffice; it was not invoiced.")
     if order.status == "AdvanceInvoice":
@@ -113,10 +117,21 @@ def check_state(order: SalesOrder) -> None:
             f"Sales order {order.id} has status {order.status!r}, which may mean that it is being invoiced; nothing "
             "was sent. Retry this task: it looks first."
         )
+    if task.expected_status is not None and order.status != task.expected_status:
+        raise OrderDrift(
+            f"Sales order {order.id} has status {order.status}, not {task.expected_status}: somebody changed it in "
+            "24SevenOffice. It was not invoiced."
+        )
 
 
-def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
-    """Refuse to invoice an order without lines, or one that would bill something else than what was created."""
+def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[int]:
+    """Refuse to invoice an order without lines, or one that would bill something else than what was created.
+
+    :param task: what is to be invoiced.
+    :param order: the order.
+    :return: how many lines it has.
+    :raises OrderDrift: if it is not what it must be.
+    """
     check_bill(task, order)
     lines = {line.id: line for line in (yield from tfso.list_lines(order.id))}
     if not lines:
@@ -124,7 +139,7 @@ def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
             f"Sales order {order.id} has no lines, so it cannot be invoiced. Clear the task that creates it."
         )
     if task.expected_line_ids is None:
-        return
+        return len(lines)
     expected = set(task.expected_line_ids)
     found = [f"line {line_id} was added" for line_id in sorted(lines.keys() - expected)]
     found += [f"line {line_id} is gone" for line_id in sorted(expected - lines.keys())]
@@ -140,6 +155,7 @@ def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
             "invoiced. Undo the edit in 24SevenOffice and clear this task, or bill the order by hand.",
             found,
         )
+    return len(lines)
 
 
 def check_bill(task: InvoiceOrder, order: SalesOrder) -> None:
@@ -155,14 +171,17 @@ def bill_differences(task: InvoiceOrder, order: SalesOrder) -> list[str]:
     shown = "no total" if order.gross_amount is None else plain_number(order.gross_amount)
     found = [
         f"gross amount: {source} {plain_number(expected)}, 24SevenOffice shows {shown}"
-        for expected, source in ((task.expected_gross, "expected"), (task.created_gross, "it was created with"))
+        for expected, source in (
+            (task.expected_gross, "expected"),
+            (task.created_gross, f"it was {task.known_from} with"),
+        )
         if expected is not None and order.gross_amount != expected
     ]
     now = Payer.of(order)._asdict()
     for name, before in task.payer._asdict().items():
         if before is not None and now[name] is not None and str(now[name]) != str(before):
             place = name.removesuffix("_id").replace("_", " ")
-            found.append(f"{place}: it was created with {before}, 24SevenOffice shows {now[name]}")
+            found.append(f"{place}: it was {task.known_from} with {before}, 24SevenOffice shows {now[name]}")
     return found
 
 

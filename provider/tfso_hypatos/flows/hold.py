@@ -10,11 +10,9 @@ from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import Conflict, NotFound, NotSent, OrderBusy, TfsoHypatosError
-from tfso_hypatos.flows.intent import Holder, Marker, key_of, marker_change, marker_of
+from tfso_hypatos.flows.by_hand import marker_by_hand
+from tfso_hypatos.flows.intent import Holder, Marker, marker_change, marker_of
 from tfso_hypatos.flows.setbacks import Setbacks, Timing
-
-UNKNOWN_CONTENT = "a" * 10
-"""Stands for the fingerprint in the marker of an order that this provider did not create."""
 
 MOST_TAKE_OVERS = 5
 """Attempts to become the holder of one order in one try of a task."""
@@ -129,7 +127,7 @@ class Hold:
                 "taking it back, or 24SevenOffice does not store its marker. Retry later."
             ) from self._last_refusal
         if marker is None:
-            marker = Marker(key_of(self.organization, f"#{order_id}"), UNKNOWN_CONTENT, self.me)
+            marker = marker_by_hand(self.organization, order_id, self.me)
         change = marker_change(sight.order, marker.held_by(self.me))
         seconds = self.timing.settle
         try:

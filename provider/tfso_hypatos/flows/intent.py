@@ -158,6 +158,14 @@ def marker_change(order: SalesOrder, marker: Marker) -> dict[str, str]:
     return {field: text}
 
 
+def without_marker(order: SalesOrder) -> SalesOrder:
+    """Return an order as if it carried no marker."""
+    field, _ = marker_of(order)
+    text = _MARKER.sub("", _marker_texts(order)[field] or "", count=1).rstrip("\n")
+    name = "internal_memo" if field == "internalMemo" else "reference_number"
+    return order.model_copy(update={name: text})
+
+
 def key_of(organization: str, order_key: str) -> str:
     """Return the short hash of a business order's name within an organization; white space around it does not count."""
     return digest(_KEY, organization, unicodedata.normalize("NFC", order_key.strip()))

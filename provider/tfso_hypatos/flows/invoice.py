@@ -19,6 +19,7 @@ from tfso_hypatos.flows.billing import (
     check_marker,
     check_state,
 )
+from tfso_hypatos.flows.by_hand import is_by_hand, without_copied_marker
 from tfso_hypatos.flows.hold import Hold, Standing
 from tfso_hypatos.flows.intent import Holder, is_billed, marker_change, marker_of
 from tfso_hypatos.flows.setbacks import Timing
@@ -64,19 +65,23 @@ def invoice(
     checked: SalesOrder | None = None
     while True:
         sight = yield from _see(task.order_id)
+        sight = sight._replace(order=without_copied_marker(organization, sight.order))
         check_marker(task, sight.order)
         if is_billed(sight.order):
             order = yield from _numbered(sight.order, timing)
             _check_invoiced(task, order, sent=sent)
             return Invoiced(order, invoiced=sent)
-        check_state(sight.order)
+        check_state(task, sight.order)
         claim = yield from hold.claim(sight)
         if claim.standing is not Standing.MINE or claim.sight is None:
             continue
         order = claim.sight.order
+        # A look that followed a take-over shows what a person did in between.
+        check_state(task, order)
         if checked is None or not _unchanged(checked, order):
             yield from check_content(task, order)
-            if not (yield from check_alone(order, setbacks)):
+            # A copy of an order that a person made is another sale, and so no twin.
+            if not is_by_hand(organization, order) and not (yield from check_alone(order, setbacks)):
                 continue
             checked = order
         try:

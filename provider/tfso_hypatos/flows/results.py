@@ -9,6 +9,7 @@ from tfso_hypatos.flows.billing import Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
 from tfso_hypatos.flows.invoice import Invoiced
+from tfso_hypatos.flows.preview import Preview
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 
@@ -52,7 +53,19 @@ class InvoicedResult(InvoiceResult):
     invoiced: bool
 
 
-RESULT_FIELDS = frozenset(CreatedResult.__annotations__) | frozenset(InvoicedResult.__annotations__)
+class ListedResult(TypedDict):
+    """What a list hands on of an order."""
+
+    sales_order_id: int
+    status: str | None
+    expected_status: str | None
+    gross_amount: str | None
+    currency: str | None
+    customer_id: int | None
+    date: str | None
+
+
+RESULT_FIELDS = frozenset().union(*(kind.__annotations__ for kind in (CreatedResult, InvoicedResult, ListedResult)))
 """Members of all results."""
 
 
@@ -76,6 +89,21 @@ def created_result(order_key: str, created: Created) -> dict[str, Any]:
     return {**result} if created.holder is None else {**result, "holder": str(created.holder)}
 
 
+def listed_result(order: SalesOrder) -> dict[str, Any]:
+    """Return what a list hands on of an order, by which the invoice step sees what was edited in between."""
+    payer = Payer.of(order)
+    result: ListedResult = {
+        "sales_order_id": order.id,
+        "status": order.status,
+        "expected_status": order.status,
+        "gross_amount": _amount(order.gross_amount),
+        "currency": payer.currency,
+        "customer_id": payer.customer_id,
+        "date": order.date.isoformat() if order.date else None,
+    }
+    return {**result}
+
+
 def invoice_result(order: SalesOrder) -> dict[str, Any]:
     """Return what an invoiced order hands on."""
     return {**_invoice_result(order)}
@@ -97,6 +125,21 @@ def _invoice_result(order: SalesOrder) -> InvoiceResult:
         "due_date": invoice.due_date.isoformat() if invoice and invoice.due_date else None,
         "remittance_reference": invoice.remittance_reference if invoice else None,
         "transaction_id": order.transaction_id,
+    }
+
+
+def preview_result(order_id: int, look: Preview) -> dict[str, Any]:
+    """Return what invoicing an order would do."""
+    payer = Payer.of(look.order) if look.order else Payer()
+    return {
+        "sales_order_id": order_id,
+        "customer_id": payer.customer_id,
+        "gross_amount": _amount(look.order.gross_amount) if look.order else None,
+        "currency": payer.currency,
+        "date": look.order.date.isoformat() if look.order and look.order.date else None,
+        "lines": look.lines,
+        "is_due": look.is_due,
+        "remark": look.remark,
     }
 
 

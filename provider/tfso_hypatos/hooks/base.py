@@ -62,6 +62,7 @@ class ApiHook(HttpHook):
         self._hurried = False
         self._stopped = False
         self._outlasts = False
+        self._before_change: Callable[[], None] | None = None
 
     @classmethod
     @abstractmethod
@@ -129,6 +130,7 @@ class ApiHook(HttpHook):
         if self._transport is None:
             service = self._masked(self.service(self.settings))
             self._transport = SyncTransport(service, self.get_conn())
+            self._transport.before_change = self._before_change
             if self._stopped:
                 self._transport.stop()
         return self._transport
@@ -142,6 +144,7 @@ class ApiHook(HttpHook):
             self._async_transport = AsyncTransport(
                 service, options.session(), options.request_options(settings.url), trust_env=options.trust_env
             )
+            self._async_transport.before_change = self._before_change
             if self._stopped:
                 self._async_transport.stop()
         return self._async_transport
@@ -162,6 +165,13 @@ class ApiHook(HttpHook):
         """
         transport = await self.atransport()
         return await transport.drive(flow)
+
+    def before_change(self, ask: Callable[[], None]) -> None:
+        """Let somebody be asked before each change whether it may be sent; before the first request.
+
+        :param ask: raises if not; may block, and may be called in another thread.
+        """
+        self._before_change = ask
 
     def stop(self) -> None:
         """Send no further change: the task was killed."""

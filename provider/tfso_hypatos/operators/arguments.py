@@ -6,7 +6,7 @@ import datetime
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
 
@@ -104,6 +104,32 @@ def given(value: Any) -> bool:
     """Say whether an optional argument was given; a template can only leave it out by rendering nothing."""
     # The outputs of a mapped task are equal to any sequence with the same items: without any, to an empty text.
     return value is not None and not (isinstance(value, str) and value == "")
+
+
+def switched_on(value: Any, place: str) -> bool:
+    """Return an argument that is true or false, also as the text that a template renders.
+
+    :param value: the argument.
+    :param place: what the caller calls it.
+    :raises InvalidInput: if it is neither; a template that rendered nothing must not decide what is billed.
+    """
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    word = str(value).strip().lower()
+    if word not in words:
+        raise InvalidInput([Problem(place, "true or false is needed")])
+    return words[word]
+
+
+def name_map_index(context: Context, sales_order_id: int | None = None, order_key: object = None) -> None:
+    """Let ``map_index_template`` say ``order_key`` and ``sales_order_id`` of a task instance.
+
+    :param context: of the running task.
+    :param sales_order_id: the order; None as long as there is none.
+    :param order_key: the caller's name for it, if there is one.
+    """
+    names = cast("dict[str, Any]", context)
+    names["sales_order_id"] = sales_order_id
+    names["order_key"] = str(order_key) if given(order_key) else None
 
 
 def created_from(context: Context, look_back: datetime.timedelta, *, own_key: bool) -> datetime.datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
@@ -10,10 +10,11 @@ from tfso_hypatos.operators.arguments import TaskIdentity, given, sales_order_re
 from tfso_hypatos.operators.base import ApiOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.flows.billing import InvoiceOrder
     from tfso_hypatos.flows.intent import Holder
+    from tfso_hypatos.hooks.tfso import TfsoHook
     from tfso_hypatos.models.tfso import InvoiceDetails
 
 T = TypeVar("T")
@@ -26,12 +27,24 @@ DETAILS: Mapping[str, str] = {
 }
 """The arguments that say how an order is invoiced, and what the API calls them."""
 
-INVOICE_ARGUMENTS = ("sales_order_id", "order_key", "expected_gross_amount", *DETAILS)
+INVOICE_ARGUMENTS = ("sales_order_id", "order_key", "expected_gross_amount", "expected_status", *DETAILS)
 """Everything that is said about one order that is to be invoiced."""
 
 
 class InvoicingOperator(ApiOperator):
     """Base of the operators that invoice: a DAG with two of them has nobody who goes on without taking over."""
+
+    stop_variable: str | XComArg | None
+
+    def _with_stop_switch(self, hook: TfsoHook) -> Callable[[], None] | None:
+        """Let the stop switch be asked before each change, if there is one; return what asks it."""
+        from tfso_hypatos.operators.stop_switch import StopSwitch
+
+        if not given(self.stop_variable):
+            return None
+        switch = StopSwitch(str(self.stop_variable))
+        hook.before_change(switch.check)
+        return switch.check
 
     def _created_by(self, context: Context, me: Holder, earlier: Mapping[str, Any]) -> Holder | None:
         """Return the holder that the create step left on the order, if this is the only task that can go on under it.
@@ -65,6 +78,8 @@ def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Invo
     order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
     created_gross = earlier.get("gross_amount")
     expected = arguments["expected_gross_amount"]
+    status = arguments["expected_status"]
+    status = status if given(status) else earlier.get("expected_status")
     order = InvoiceOrder(
         order_id=order_id,
         details=_details(arguments),
@@ -74,8 +89,19 @@ def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Invo
         payer=Payer(*(earlier.get(name) for name in Payer._fields)),
         expected_line_ids=_list_of(int, earlier, "line_ids"),
         line_hashes=_list_of(str, earlier, "line_hashes"),
+        expected_status=_status(status) if given(status) else None,
+        known_from="created" if "line_ids" in earlier else "listed",
     )
     return order, earlier
+
+
+def _status(value: Any) -> str:
+    from tfso_hypatos.models.tfso import Status
+
+    possible = [status.value for status in Status if status not in (Status.INVOICE, Status.INACTIVE)]
+    if value not in possible:
+        raise InvalidInput([Problem("expected_status", f"one of {', '.join(possible)}")])
+    return str(value)
 
 
 def _details(arguments: Mapping[str, Any]) -> InvoiceDetails | None:

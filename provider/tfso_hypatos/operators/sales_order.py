@@ -11,6 +11,7 @@ from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.arguments import (
     TaskIdentity,
     created_from,
+    name_map_index,
     order_key_of,
     structured,
 )
@@ -124,12 +125,14 @@ class CreateSalesOrderOperator(ApiOperator):
             # customer.
             any_customer=self.order_key is None,
         )
+        name_map_index(context, order_key=order_key)
         memory = Memory(context, intent.marker.key)
         me = TaskIdentity.of(context)
         again = me is not None and me.try_number > 1
         timing = hook.timing(self.settle_seconds)
         flow = find_or_create(intent, timing, hook.organization, memory.order_ids(), again=again)
         created = hook.drive(flow, memory.remember)
+        name_map_index(context, created.order.id, order_key)
         result = created_result(order_key, created)
         verb = "Created" if created.created else "Adopted"
         self.log.info("%s sales order %s of %r: gross %s", verb, created.order.id, order_key, result["gross_amount"])

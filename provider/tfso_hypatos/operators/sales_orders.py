@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfso_hypatos.operators.arguments import TaskIdentity, created_from
+from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.operators.arguments import TaskIdentity, created_from, given, switched_on
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
 from tfso_hypatos.operators.invoice_arguments import DETAILS, InvoicingOperator
+from tfso_hypatos.operators.preview_table import preview_table
+from tfso_hypatos.operators.retry import ending_at_once
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
@@ -90,8 +93,9 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
 
     :param orders: what :class:`CreateSalesOrdersOperator` returned (``orders=create.output``); or a list of ids, of its
         results, or of objects with either as ``sales_order_id``. An object may also have ``order_key``,
-        ``expected_gross_amount``, and its own ``invoice_date``, ``due_date``, ``payment_terms`` and
-        ``distribution_method``. Or the list's JSON text. (templated)
+        ``expected_gross_amount``, ``expected_status``, and its own ``invoice_date``, ``due_date``, ``payment_terms``
+        and ``distribution_method``. What :class:`ListSalesOrdersOperator` returned will do. Or the list's JSON text.
+        (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them: the
         ``results_path`` of an earlier task. (templated)
     :param results_path: folder that results are written to, one of its own for every task and run, and for every map
@@ -103,14 +107,28 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         dict or JSON text. (templated)
     :param distribution_method: such as ``emaildistribution`` or ``ehfdistribution``; left out, 24SevenOffice
         chooses. (templated)
+    :param expected_status: status that each order must have (``Confirmed``), else it is not invoiced; an item's own
+        comes first. (templated)
+    :param stop_variable: Airflow Variable by which a person stops invoicing; looked at before each order and before
+        each change. (templated)
+    :param preview: only log what would be invoiced, as a table, and return an empty list; nothing is changed or
+        written. True, false, or what a template makes of it. (templated)
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
         connection, else 10.
     :param tfso_conn_id: connection of type ``tfso``. (templated)
     :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
+    :raises InvoicingStopped: if a person has stopped invoicing; clear the task when it may go on.
     :raises BatchFailed: if orders failed; the others are invoiced.
     """
 
-    template_fields: Sequence[str] = (*BatchOperator.template_fields, *DETAILS, "tfso_conn_id")
+    template_fields: Sequence[str] = (
+        *BatchOperator.template_fields,
+        *DETAILS,
+        "expected_status",
+        "stop_variable",
+        "preview",
+        "tfso_conn_id",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json", "payment_terms": "json"}
     ui_color = "#dcebe3"
 
@@ -125,6 +143,9 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         due_date: str | XComArg | None = None,
         payment_terms: Mapping[str, Any] | str | XComArg | None = None,
         distribution_method: str | XComArg | None = None,
+        expected_status: str | XComArg | None = None,
+        stop_variable: str | XComArg | None = None,
+        preview: bool | str | XComArg = False,
         settle_seconds: float | None = None,
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
@@ -134,6 +155,9 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         self.due_date = due_date
         self.payment_terms = payment_terms
         self.distribution_method = distribution_method
+        self.expected_status = expected_status
+        self.stop_variable = stop_variable
+        self.preview = preview
         self.settle_seconds = settle_seconds
         self.tfso_conn_id = tfso_conn_id
 
@@ -148,8 +172,27 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
             hook.timing(self.settle_seconds),
             me,
             lambda earlier: self._created_by(context, me, earlier),
-            {name: getattr(self, name) for name in DETAILS},
+            {name: getattr(self, name) for name in (*DETAILS, "expected_status")},
+            self._with_stop_switch(hook),
+            self._only_looks(),
         )
+
+    def execute(self, context: Context) -> Any:
+        """Check every order, then invoice what is not invoiced yet, or only say what would be."""
+        with ending_at_once():
+            only_looks = self._only_looks()
+        results = super().execute(context)
+        if not only_looks:
+            return results
+        for line in preview_table(results):
+            self.log.info("%s", line)
+        return []
+
+    def _only_looks(self) -> bool:
+        return switched_on(self.preview, "preview")
+
+    def _writes_results(self) -> bool:
+        return super()._writes_results() and not self._only_looks()
 
 
 class EnrichSalesOrdersOperator(BatchOperator):
@@ -168,13 +211,21 @@ class EnrichSalesOrdersOperator(BatchOperator):
         index. (templated)
     :param concurrency: orders at a time.
     :param on_missing: what to do if Hypatos has no such record: ``fail``, ``skip`` or ``insert``. (templated)
+    :param external_id_format: key of items that have neither ``external_id`` nor ``order_key``, such as orders that
+        people made: a text with ``{sales_order_id}`` in it. (templated)
     :param hypatos_conn_id: connection of type ``hypatos``. (templated)
     :param tfso_conn_id: connection of type ``tfso``, used only for items with ``sales_order_id``. (templated)
     :raises InvalidInput: if a value breaks a rule of the API; nothing was sent.
     :raises BatchFailed: if orders failed; the others are done.
     """
 
-    template_fields: Sequence[str] = (*BatchOperator.template_fields, "on_missing", "hypatos_conn_id", "tfso_conn_id")
+    template_fields: Sequence[str] = (
+        *BatchOperator.template_fields,
+        "on_missing",
+        "external_id_format",
+        "hypatos_conn_id",
+        "tfso_conn_id",
+    )
     ui_color = "#e5e6f5"
 
     def __init__(
@@ -185,12 +236,14 @@ class EnrichSalesOrdersOperator(BatchOperator):
         results_path: str | XComArg | None = None,
         concurrency: int = 16,
         on_missing: str = "fail",
+        external_id_format: str | XComArg | None = None,
         hypatos_conn_id: str = "hypatos_default",
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
         self.on_missing = on_missing
+        self.external_id_format = external_id_format
         self.hypatos_conn_id = hypatos_conn_id
         self.tfso_conn_id = tfso_conn_id
 
@@ -201,4 +254,8 @@ class EnrichSalesOrdersOperator(BatchOperator):
 
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id))
         _ = hypatos.settings
-        return Enriching(hypatos, self._stoppable(TfsoHook(self.tfso_conn_id)), on_missing_of(self.on_missing))
+        key = str(self.external_id_format) if given(self.external_id_format) else None
+        if key is not None and "{sales_order_id}" not in key:
+            rule = "{sales_order_id} must stand in it, else all orders would have the same key"
+            raise InvalidInput([Problem("external_id_format", rule)])
+        return Enriching(hypatos, self._stoppable(TfsoHook(self.tfso_conn_id)), on_missing_of(self.on_missing), key)

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from tfso_hypatos import exceptions
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink, stored_addresses
-from tfso_hypatos.operators.arguments import sales_order_reference
+from tfso_hypatos.operators.arguments import name_map_index, sales_order_reference
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # The hook and the flow are imported where they are used, as in the operators.
@@ -127,6 +127,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
         from tfso_hypatos.flows.transaction import look_at_transaction
 
         order_id, earlier = sales_order_reference(self.sales_order_id)
+        name_map_index(context, order_id, earlier.get("order_key"))
         with self._opened_hook() as hook:
             self._organization = hook.organization
             if not stored_addresses(self):
@@ -151,6 +152,13 @@ class InvoiceTransactionSensor(BaseSensorOperator):
         with ending_at_once():
             return super().resume_execution(*arguments, **keywords)
 
+    def _names(self, order_id: int) -> tuple[int, object]:
+        """Return what the grid may call this task instance, whose arguments were rendered again after the wait."""
+        try:
+            return order_id, sales_order_reference(self.sales_order_id)[1].get("order_key")
+        except exceptions.InvalidInput:
+            return order_id, None
+
     def execute_complete(
         self, context: Context, event: Any = None, sales_order_id: int | None = None
     ) -> dict[str, Any]:
@@ -162,6 +170,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
             if sales_order_id is None:
                 # dag.test() of Airflow 3.3 resumes with the event alone.
                 sales_order_id, _ = sales_order_reference(self.sales_order_id)
+            name_map_index(context, *self._names(sales_order_id))
             result = _result_of(event, sales_order_id)
         except exceptions.TfsoHypatosError as error:
             raise self._as_the_sensor_says(error) from error

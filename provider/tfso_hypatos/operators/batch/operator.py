@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfso_hypatos.exceptions import ConfigurationError
 from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator
+from tfso_hypatos.operators.mapping import refuse_unmappable
 from tfso_hypatos.operators.retry import ending_at_once
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ class BatchOperator(ApiOperator):
             for hook in step.hooks:
                 hook.outlast()
             plan = check(source, step.job)
+            if not self._writes_results():
+                refuse_unmappable(self, context, plan.total)
             identity = TaskIdentity.of(context) or TaskIdentity.anonymous(self.task_id)
-            if given(self.results_path):
+            if self._writes_results():
                 results: Written | Collected = Written(str(self.results_path), identity)
             else:
                 results = Collected(plan)
@@ -67,6 +70,9 @@ class BatchOperator(ApiOperator):
             run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed, again=again)
             run_on_a_loop(run.run, self.on_kill)
             return results.outcome(run.counts())
+
+    def _writes_results(self) -> bool:
+        return given(self.results_path)
 
     @abstractmethod
     def _step(self, context: Context) -> Step:

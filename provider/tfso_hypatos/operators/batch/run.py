@@ -16,6 +16,7 @@ from tfso_hypatos.exceptions import (
     ConnectionFailed,
     Failure,
     InvalidInput,
+    InvoicingStopped,
     NoAnswer,
     OutcomeUncertain,
     PermissionDenied,
@@ -55,7 +56,7 @@ FIRST_DENIED = 3
 OF_THE_SERVICE = (ConnectionFailed, NoAnswer, RateLimited, ServerError, TokenUnavailable)
 """Errors that speak of the service. All others are those of one order: the service has answered."""
 
-ENDING = (AuthenticationFailed, ConfigurationError, Stopped)
+ENDING = (AuthenticationFailed, ConfigurationError, InvoicingStopped, Stopped)
 """Errors that every other order would meet as well."""
 
 
@@ -118,9 +119,16 @@ class BatchRun:
         log.info("%s", self._progress(None))
         if self._ending is not None:
             log.error("The batch was ended: %s", self._ending)
-            raise self._ending
+            raise self._with_counts(self._ending)
         if self._failed or self.counts().open:
             raise self._error()
+
+    def _with_counts(self, error: Exception) -> Exception:
+        if not isinstance(error, InvoicingStopped):
+            return error
+        done = self._done + self._skipped - self._repeats
+        left = self._plan.total - len(self._plan.repeats) - done
+        return type(error)(f"{done} orders are invoiced, {left} are not ({self._failed} of them failed). {error}.")
 
     def _write_the_rest(self) -> None:
         if part := self._results.take(0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,8 @@ from tfso_hypatos.flows.create import find_or_create
 from tfso_hypatos.flows.enrich import OnMissing, enrich, patch_over_order
 from tfso_hypatos.flows.intent import Holder, Intent, canonical, digest
 from tfso_hypatos.flows.invoice import invoice
-from tfso_hypatos.flows.results import RESULT_FIELDS, created_result, invoiced_result
+from tfso_hypatos.flows.preview import preview
+from tfso_hypatos.flows.results import RESULT_FIELDS, created_result, invoiced_result, preview_result
 from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.hooks.hypatos import HypatosHook
@@ -22,7 +24,7 @@ from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.hypatos import EnrichmentPatch
 from tfso_hypatos.models.sendable import refuse_unsendable
-from tfso_hypatos.operators.arguments import given, structured
+from tfso_hypatos.operators.arguments import given, sales_order_reference, structured
 from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
 from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
@@ -110,7 +112,9 @@ class Invoicing:
     :param timing: the waits.
     :param me: the running try of the task.
     :param created_by: returns the holder under which this task may go on, given the result of the create task.
-    :param defaults: how an order is invoiced whose item says nothing else.
+    :param defaults: what holds for an order whose item says nothing else.
+    :param may_begin: asked before each order; raises if a person has stopped invoicing.
+    :param preview: only look.
     """
 
     hook: TfsoHook
@@ -118,6 +122,8 @@ class Invoicing:
     me: Holder
     created_by: Callable[[Mapping[str, Any]], Holder | None]
     defaults: Mapping[str, Any]
+    may_begin: Callable[[], None] | None = None
+    preview: bool = False
 
     @property
     def hooks(self) -> Sequence[ApiHook]:
@@ -137,7 +143,7 @@ class Invoicing:
             "sales_order_id": inner if is_result else fields,
             "order_key": fields.get("order_key"),
             "expected_gross_amount": fields.get("expected_gross_amount"),
-            **{name: fields[name] if given(fields.get(name)) else self.defaults[name] for name in DETAILS},
+            **{name: fields[name] if given(fields.get(name)) else each for name, each in self.defaults.items()},
         }
         task, earlier = invoice_order(self.hook.organization, arguments)
         order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
@@ -157,6 +163,11 @@ class Invoicing:
         )
 
     async def _invoice(self, task: InvoiceOrder, holder: Holder | None) -> dict[str, Any]:
+        if self.preview:
+            look = await self.hook.adrive(preview(task, self.hook.organization, self.me))
+            return preview_result(task.order_id, look)
+        if self.may_begin is not None:
+            await asyncio.to_thread(self.may_begin)
         flow = invoice(task, self.timing, self.hook.organization, self.me, holder)
         return invoiced_result(await self.hook.adrive(flow))
 
@@ -168,11 +179,13 @@ class Enriching:
     :param hypatos: the hook on Hypatos.
     :param tfso: the hook on 24SevenOffice, for patches that are built from an order.
     :param on_missing: what to do if there is no such record.
+    :param external_id_format: the key of an item that has neither one nor an order key, or None.
     """
 
     hypatos: HypatosHook
     tfso: TfsoHook
     on_missing: OnMissing
+    external_id_format: str | None = None
 
     @property
     def hooks(self) -> Sequence[ApiHook]:
@@ -184,6 +197,9 @@ class Enriching:
         fields = members(item, EARLIER | {"external_id", "patch"})
         order_key = fields.get("order_key")
         external_id = fields.get("external_id") if given(fields.get("external_id")) else order_key
+        if not given(external_id) and self.external_id_format is not None and given(fields.get("sales_order_id")):
+            order_id, _ = sales_order_reference(fields.get("sales_order_id"))
+            external_id = self.external_id_format.replace("{sales_order_id}", str(order_id))
         wanted = enrichment_of(external_id, fields.get("patch"), fields.get("sales_order_id"))
         if wanted.order_id is not None:
             # Looked up here, for it blocks; and before anything is sent.

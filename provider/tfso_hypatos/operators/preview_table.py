@@ -1,0 +1,48 @@
+"""What a dry run puts into the log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+COLUMNS = {
+    "sales_order_id": "order",
+    "customer_id": "customer",
+    "gross_amount": "gross",
+    "currency": "currency",
+    "date": "date",
+    "lines": "lines",
+    "remark": "",
+}
+
+
+def preview_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Return the lines of a table of what would be invoiced and what would not, with the sums per currency.
+
+    :param rows: what invoicing each order would do.
+    """
+    due = [row for row in rows if row["is_due"]]
+    other = [row for row in rows if not row["is_due"]]
+    yield f"DRY RUN: nothing was changed. {len(due)} of {len(rows)} orders would be invoiced:"
+    yield from _table(due)
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for row in due:
+        sums[row["currency"] or "(no currency shown)"] += Decimal(row["gross_amount"] or 0)
+    for currency in sorted(sums):
+        yield f"Sum in {currency}: {sums[currency]:f}"
+    unknown = sum(row["gross_amount"] is None for row in due)
+    if unknown:
+        yield f"{unknown} orders show no total; the sums lack them"
+    if other:
+        yield f"{len(other)} orders would not be invoiced:"
+        yield from _table(other)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    cells = [list(COLUMNS.values())]
+    cells += [["-" if row[name] is None else str(row[name]) for name in COLUMNS] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS) - 1)]
+    for line in cells if rows else ():
+        yield "  ".join([*(cell.rjust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
