@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
@@ -19,7 +20,12 @@ for _name in [name for name in os.environ if name.startswith("AIRFLOW")]:
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-docs-")
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
-from generated import substitutions  # noqa: E402 - it stands in _ext
+logging.disable(logging.INFO)
+import airflow.settings  # noqa: E402 - here, where it cannot log where its configuration is
+
+logging.disable(logging.NOTSET)
+
+from generated import is_inner, substitutions  # noqa: E402 - it stands in _ext
 
 from tfso_hypatos import __version__  # noqa: E402 - after Airflow's home is set
 
@@ -63,3 +69,12 @@ def _is_written(record: logging.LogRecord) -> bool:
 
 # A guide that is listed and not written yet is no mistake; Sphinx has no other switch for this warning.
 logging.getLogger("sphinx.sphinx.directives.other").addFilter(_is_written)
+
+
+def _leave_out(_app: Any, _what: str, name: str, *_: Any) -> bool | None:
+    return True if is_inner(name) else None
+
+
+def setup(app: Any) -> None:
+    """Leave out of the reference what nobody who writes a DAG calls."""
+    app.connect("autodoc-skip-member", _leave_out)

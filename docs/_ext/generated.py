@@ -18,16 +18,17 @@ _KINDS = {
     "signed": "number",
     "count": "whole number",
     "switch": "no value",
-    "text": "text",
-    "reinvoice": "text",
 }
 
 # What Airflow calls, or the inside needs, and nobody who writes a DAG.
-_INNER = """
-    execute, execute_complete, resume_execution, on_kill, poke, run, serialize, template_fields,
-    template_fields_renderers, operator_extra_links, ui_color, conn_name_attr, default_conn_name, conn_type, hook_name,
-    service_name, service, insert_headers, read_settings, test_flow, timing
-"""
+_INNER = frozenset(
+    (
+        *("execute", "execute_complete", "resume_execution", "on_kill", "poke", "run", "serialize"),
+        *("template_fields", "template_fields_renderers", "operator_extra_links", "ui_color"),
+        *("conn_name_attr", "default_conn_name", "conn_type", "hook_name", "service_name"),
+        *("service", "insert_headers", "read_settings", "test_flow", "timing"),
+    )
+)
 
 
 def substitutions() -> dict[str, str]:
@@ -36,7 +37,7 @@ def substitutions() -> dict[str, str]:
     parts = {
         "provider_facts": facts(info),
         "provider_configuration": configuration(info.get("config", {})),
-        "extra_links": bullets(f"`{path}`" for path in info["extra-links"]),
+        "extra_links": bullets(f"`{path}`" for path in info.get("extra-links", ())),
         "sandbox_options": sandbox_options(),
         **model_tables(),
     }
@@ -66,10 +67,17 @@ def modules(found: Sequence[str]) -> str:
         if name.rpartition(".")[2][0].isupper():
             directives.append(f".. autoclass:: {name}")
         else:
-            inner = " ".join(_INNER.split())
-            directives.append(f".. automodule:: {name}\n   :members:\n   :exclude-members: {inner}")
+            directives.append(f".. automodule:: {name}\n   :members:")
     # Docstrings are written in reStructuredText, whatever the page around them is.
     return "\n\n".join(f"```{{eval-rst}}\n{directive}\n```" for directive in directives)
+
+
+def is_inner(name: str) -> bool:
+    """Say whether a documented member is left out of the reference.
+
+    :param name: its name.
+    """
+    return name in _INNER or name.isupper()
 
 
 def connection_fields(connection: Mapping[str, Any]) -> str:
@@ -143,7 +151,7 @@ def _option(name: str, meaning: Meaning, default: object) -> tuple[str, ...]:
         left_out = ", ".join(f"`{each}`" for each in default)
     else:
         left_out = "" if default is None or isinstance(default, bool) else f"`{default}`"
-    return f"`--{name.replace('_', '-')}`", _KINDS[meaning.kind.rstrip("?")], left_out, meaning.about
+    return f"`--{name.replace('_', '-')}`", _KINDS.get(meaning.kind.rstrip("?"), "text"), left_out, meaning.about
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
