@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import shutil
@@ -20,9 +21,9 @@ for _name in [name for name in os.environ if name.startswith("AIRFLOW")]:
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-docs-")
 atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
+# Airflow logs where its configuration is, which is nowhere.
 logging.disable(logging.INFO)
-import airflow.settings  # noqa: E402 - here, where it cannot log where its configuration is
-
+importlib.import_module("airflow.settings")
 logging.disable(logging.NOTSET)
 
 from generated import is_inner, substitutions  # noqa: E402 - it stands in _ext
