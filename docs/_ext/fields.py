@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from inspect import cleandoc
+from textwrap import indent
 from types import ModuleType
 from typing import Any
 
@@ -38,7 +40,7 @@ def _classes(module: ModuleType) -> Iterator[str]:
 
 
 def _head(kind: type) -> str:
-    return f".. py:class:: {kind.__name__}\n\n   {(kind.__doc__ or '').strip()}"
+    return f".. py:class:: {kind.__name__}\n\n{indent(cleandoc(kind.__doc__ or ''), '   ')}"
 
 
 def _model(model: type[BaseModel]) -> str:
