@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 PORT ?= 8080
 SANDBOX_PORT ?= 8780
-CHECKED := provider tests dags .make
+CHECKED := provider tests dags docs .make
+PAGES := build/docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMP) ## Run the example DAG in a real Airflow against the sandbox, and check the books
@@ -51,8 +52,18 @@ bench: $(STAMP) ## Measure ourselves against others, and write docs/benchmarks.m
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check $(CHECKED)
 	@$(BIN)/ruff format --check $(CHECKED)
-	@$(BIN)/mypy provider tests dags
+	@$(BIN)/mypy provider tests dags docs
 	@cd .make && ../$(BIN)/mypy --config-file ../pyproject.toml *.py
+
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation; a warning is an error
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --group docs
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs $(PAGES)
+	@echo "Open $(CURDIR)/$(PAGES)/index.html"
+
+.PHONY: getting-started
+getting-started: $(STAMP) ## Run the commands of docs/getting-started.md in an empty folder (about 3 minutes)
+	@sh .make/getting_started.sh $(BIN)
 
 .PHONY: constraints
 constraints: $(STAMP) ## Renew constraints.txt: the newest versions that fit together

@@ -10,34 +10,68 @@ from typing import Any
 import pytest
 
 from tfso_hypatos.get_provider_info import get_provider_info
+from tfso_hypatos.sandbox.control import _HANDLERS
+from tfso_hypatos.sandbox.faults import ACTIONS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-CODE = "\n".join(path.read_text() for path in sorted((ROOT / "dags").glob("*.py")))
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+RUN = [ROOT / "dags", ROOT / "tests", DOCS / "examples"]
+"""Where tests find what they run."""
+
+INCLUDE = re.compile(r"^```{literalinclude} (\S+)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\S*).*?\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return [text for name, text in BLOCK.findall(page.read_text()) if name == language]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_in_a_page_stands_in_an_example_dag(page: Path) -> None:
-    assert all(block in CODE for block in blocks(page, "python"))
+@pytest.mark.parametrize("page", PAGES[2:], ids=NAMES[2:])
+def test_python_in_a_page_is_included_from_a_file(page: Path) -> None:
+    assert blocks(page, "python") == [], "include it: ```{literalinclude} ../dags/minimal_order.py, :start-after: …"
 
 
-def test_the_readme_shows_a_dag_of_fifteen_lines_at_most() -> None:
+def test_the_readme_shows_the_minimal_dag_as_it_is_run() -> None:
     (block,) = blocks(ROOT / "README.md", "python")
+    assert block in (ROOT / "dags" / "minimal_order.py").read_text()
     assert len(block.splitlines()) <= 15
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_what_a_page_includes_is_there_and_is_run(page: Path) -> None:
+    for name, options in INCLUDE.findall(page.read_text()):
+        file = (page.parent / name).resolve()
+        assert any(file.is_relative_to(folder) for folder in RUN), f"{name} is in no folder that tests look into"
+        text = file.read_text()
+        markers = re.findall(r':(?:start-after|end-before): "(.*)"', options)
+        assert len(markers) == 2
+        assert [marker for marker in markers if text.count(marker) != 1] == []
+
+
+def listed() -> set[str]:
+    """Return the pages that stand in a table of contents, a glob for those to come resolved."""
+    tables = "\n".join(blocks(DOCS / "index.md", "{toctree}"))
+    entries = [line for line in tables.splitlines() if line and not line.startswith(":")]
+    found = {path.relative_to(DOCS).as_posix() for entry in entries for path in DOCS.glob(f"{entry}.md")}
+    assert [entry for entry in entries if "*" not in entry and f"{entry}.md" not in found] == []
+    return found
+
+
+def test_every_page_is_in_a_table_of_contents() -> None:
+    written = {page.relative_to(DOCS).as_posix() for page in PAGES if page.is_relative_to(DOCS)}
+    assert written - listed() == {"index.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
     local = [target for target in targets if not target.startswith(("http://", "https://"))]
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_anchors_lead_to_a_heading(page: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text()):
         text = ((page.parent / target) if target else page).read_text()
@@ -60,3 +94,13 @@ def test_connections_in_a_shell_block_are_of_our_types(page: str) -> None:
     shell = "\n".join(blocks(ROOT / page, "shell"))
     connections = [json.loads(text) for text in re.findall(r"AIRFLOW_CONN_\w+='(.*?)'", shell, flags=re.DOTALL)]
     assert {connection["conn_type"] for connection in connections} == {"tfso", "hypatos"}
+
+
+def test_the_sandbox_page_names_every_fault() -> None:
+    page = (DOCS / "reference" / "sandbox.md").read_text()
+    assert [action for action in ACTIONS if f"`{action}`" not in page] == []
+
+
+def test_the_sandbox_page_names_every_question_to_the_control_api() -> None:
+    page = (DOCS / "reference" / "sandbox.md").read_text()
+    assert [f"{method} {name}" for method, name in _HANDLERS if f"`{method} {name}`" not in page] == []

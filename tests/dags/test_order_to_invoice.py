@@ -163,18 +163,6 @@ def _three(line: Mapping[str, Any]) -> tuple[str, object, object]:
     return line["description"], line["quantity"], line["price"]
 
 
-class TestMinimalOrder:
-    pytestmark = runs_a_dag
-
-    def test_it_invoices_once(self, posting: Sandbox) -> None:
-        for _ in range(2):
-            assert _run(_dag("minimal_order"), {}) == "success"
-
-        (order,), (invoice,), _records = _books(posting)
-        assert order["netAmount"] == Decimal("199.98")
-        assert invoice["order_id"] == order["id"]
-
-
 def _orders(count: int) -> list[dict[str, Any]]:
     line = {"description": "Rørdeler", "quantity": 3, "price": 99.99, "tax": {"number": 3}}
     return [
