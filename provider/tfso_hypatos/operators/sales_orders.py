@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.assets import CREATED_SALES_ORDERS, ENRICHED_SALES_ORDERS, INVOICED_SALES_ORDERS
 from tfso_hypatos.operators.arguments import TaskIdentity, created_from
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.batch.operator import BatchOperator
@@ -45,6 +46,7 @@ class CreateSalesOrdersOperator(BatchOperator):
 
     template_fields: Sequence[str] = (*BatchOperator.template_fields, "tfso_conn_id")
     ui_color = "#e8f1ec"
+    outlet_alias = CREATED_SALES_ORDERS
 
     def __init__(
         self,
@@ -113,6 +115,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     template_fields: Sequence[str] = (*BatchOperator.template_fields, *DETAILS, "tfso_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json", "payment_terms": "json"}
     ui_color = "#dcebe3"
+    outlet_alias = INVOICED_SALES_ORDERS
 
     def __init__(
         self,
@@ -176,6 +179,7 @@ class EnrichSalesOrdersOperator(BatchOperator):
 
     template_fields: Sequence[str] = (*BatchOperator.template_fields, "on_missing", "hypatos_conn_id", "tfso_conn_id")
     ui_color = "#e5e6f5"
+    outlet_alias = ENRICHED_SALES_ORDERS
 
     def __init__(
         self,

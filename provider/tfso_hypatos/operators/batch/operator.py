@@ -6,13 +6,14 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.assets import announce_batch
 from tfso_hypatos.exceptions import ConfigurationError
 from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.retry import ending_at_once
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import AssetAlias, Context, XComArg
 
     from tfso_hypatos.operators.batch.items import Step
 
@@ -24,6 +25,7 @@ class BatchOperator(ApiOperator):
     (``results_path``), or adopts what it finds. What the task remembers of single orders (Airflow 3.3) is not used.
     """
 
+    outlet_alias: ClassVar[AssetAlias]
     template_fields: Sequence[str] = ("orders", "path", "results_path")
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json"}
 
@@ -62,7 +64,9 @@ class BatchOperator(ApiOperator):
                 results = Collected(plan)
             run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed)
             run_on_a_loop(run.run, self.on_kill)
-            return results.outcome(run.counts())
+            outcome = results.outcome(run.counts())
+            announce_batch(context, self, self.outlet_alias, step.hooks[0].settings, outcome)
+            return outcome
 
     @abstractmethod
     def _step(self, context: Context) -> Step:
