@@ -16,19 +16,26 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": set(),
     "get_provider_info": set(),
     "exceptions": set(),
+    "advice": {"exceptions"},
+    "asset_uris": set(),
     "models": {"exceptions"},
     "clients": {"models", "exceptions"},
     "flows": {"clients", "models", "exceptions"},
     "hooks": {"flows", "clients", "models", "exceptions"},
     "links": {"hooks"},
+    "assets": {"asset_uris", "hooks"},
+    "notifications": {"advice", "exceptions", "links", "operators"},
     "triggers": {"hooks", "flows", "exceptions"},
-    "operators": {"links", "hooks", "flows", "clients", "models", "exceptions"},
-    "sensors": {"triggers", "links", "hooks", "flows", "exceptions", "operators"},
+    "operators": {"advice", "assets", "links", "hooks", "flows", "clients", "models", "exceptions"},
+    "sensors": {"triggers", "assets", "links", "hooks", "flows", "exceptions", "operators"},
     "sandbox": set(),
 }
 """What each floor may import beside itself. A sensor shares the arguments and the retries of the operators."""
 
-WITHOUT_AIRFLOW = ("exceptions", "models", "clients", "flows", "sandbox", "get_provider_info", "__init__")
+WITHOUT_AIRFLOW = (
+    *("exceptions", "advice", "asset_uris", "models", "clients", "flows", "sandbox"),
+    *("get_provider_info", "__init__"),
+)
 
 DEPRECATED = (
     "airflow.models.baseoperator",

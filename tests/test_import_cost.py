@@ -75,6 +75,20 @@ def test_making_a_dag_loads_nothing_heavy_either() -> None:
     assert ours == set()
 
 
+def test_what_a_dag_with_events_imports_loads_nothing_heavy() -> None:
+    loaded = modules_after(
+        "from airflow.sdk import Asset, AssetWatcher; "
+        "from tfso_hypatos.assets import orders_of_events; "
+        "from tfso_hypatos.notifications.order_needs_person import OrderNeedsPersonNotifier; "
+        "from tfso_hypatos.triggers.sales_order_invoiced import SalesOrderInvoicedTrigger; "
+        "watcher = AssetWatcher(name='tfso', trigger=SalesOrderInvoicedTrigger()); "
+        "Asset(name='posted', watchers=[watcher]); OrderNeedsPersonNotifier()"
+    )
+    light = {"tfso_hypatos.triggers", "tfso_hypatos.triggers.sales_order_invoiced"}
+    ours = {name for name in loaded - light if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)}
+    assert ours == set()
+
+
 def test_the_provider_info_loads_nothing_at_all() -> None:
     code = (
         "import sys; before = set(sys.modules); import tfso_hypatos.get_provider_info as i; i.get_provider_info(); "

@@ -92,7 +92,7 @@ def imported(path: str) -> Any:
 
 
 def test_every_listed_class_exists() -> None:
-    for path in INFO["extra-links"]:
+    for path in (*INFO["extra-links"], *INFO["notifications"], *(each["handler"] for each in INFO["asset-uris"])):
         assert imported(path).__name__ in path
     for connection in INFO["connection-types"]:
         hook = imported(connection["hook-class-name"])

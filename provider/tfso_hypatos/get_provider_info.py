@@ -129,7 +129,20 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _TFSO, "python-modules": ["tfso_hypatos.hooks.tfso"]},
             {"integration-name": _HYPATOS, "python-modules": ["tfso_hypatos.hooks.hypatos"]},
         ],
-        "triggers": [{"integration-name": _TFSO, "python-modules": ["tfso_hypatos.triggers.invoice_transaction"]}],
+        "triggers": [
+            {
+                "integration-name": _TFSO,
+                "python-modules": [
+                    "tfso_hypatos.triggers.invoice_transaction",
+                    "tfso_hypatos.triggers.sales_order_invoiced",
+                ],
+            }
+        ],
+        "asset-uris": [
+            {"schemes": ["tfso"], "handler": "tfso_hypatos.asset_uris.sanitize_tfso_uri"},
+            {"schemes": ["hypatos"], "handler": "tfso_hypatos.asset_uris.sanitize_hypatos_uri"},
+        ],
+        "notifications": ["tfso_hypatos.notifications.order_needs_person.OrderNeedsPersonNotifier"],
         "connection-types": [_tfso_connection(), _hypatos_connection()],
         "extra-links": [
             "tfso_hypatos.links.sales_order.SalesOrderLink",

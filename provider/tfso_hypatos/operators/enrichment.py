@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from tfso_hypatos.assets import ENRICHED_SALES_ORDERS, announce
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.links.addresses import push_document_address, push_order_addresses
 from tfso_hypatos.links.sales_order import HypatosDocumentLink, InvoiceLink, SalesOrderLink
@@ -92,7 +93,9 @@ class EnrichSalesOrderOperator(ApiOperator):
         outcome = hook.drive(enrich(wanted.external_id, patch, on_missing, hook.insert_headers(hook.settings)))
         push_document_address(context, hook.settings, wanted.external_id, patch.document_id)
         self.log.info("Hypatos sales order %r: %s", wanted.external_id, outcome)
-        return {"external_id": wanted.external_id, "outcome": outcome}
+        result = {"external_id": wanted.external_id, "outcome": outcome}
+        announce(context, self, ENRICHED_SALES_ORDERS, hook.settings, result)
+        return result
 
     def _patch_over_order(self, context: Context, wanted: Enrichment, order_id: int) -> EnrichmentPatch:
         from tfso_hypatos.flows.enrich import patch_over_order

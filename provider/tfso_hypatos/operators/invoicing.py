@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.assets import INVOICED_SALES_ORDERS, announce
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import name_map_index
@@ -125,4 +126,5 @@ class InvoiceSalesOrderOperator(InvoicingOperator):
         verb = "Invoiced sales order" if result["invoiced"] else "Adopted the invoice of sales order"
         self.log.info("%s %s: invoice number %s", verb, task.order_id, result["invoice_number"])
         push_order_addresses(context, hook.settings, result)
+        announce(context, self, INVOICED_SALES_ORDERS, hook.settings, result)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from tfso_hypatos.advice import lines_of
 from tfso_hypatos.exceptions import TfsoHypatosError
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ else:
         RetryPolicy = object
         HAS_RETRY_POLICIES = False
 
+
+log = logging.getLogger(__name__)
 
 LONGEST_DELAY = 86400.0
 """Seconds to the next try at most, whatever the server asked for."""
@@ -66,10 +70,12 @@ def with_retry_policy(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """End the task at once on a permanent error where Airflow has no retry policies (3.2)."""
+    """Say last what to do about an error; end the task on a permanent one where Airflow has no retry policies (3.2)."""
     try:
         yield
     except TfsoHypatosError as error:
+        for line in lines_of(error):
+            log.log(logging.ERROR, "%s", line)
         if error.permanent and not HAS_RETRY_POLICIES:
             raise AirflowFailException(str(error)) from error
         raise

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.assets import CREATED_SALES_ORDERS, announce
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.arguments import (
@@ -137,4 +138,5 @@ class CreateSalesOrderOperator(ApiOperator):
         verb = "Created" if created.created else "Adopted"
         self.log.info("%s sales order %s of %r: gross %s", verb, created.order.id, order_key, result["gross_amount"])
         push_order_addresses(context, hook.settings, result)
+        announce(context, self, CREATED_SALES_ORDERS, hook.settings, result)
         return result

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.assets import CREATED_SALES_ORDERS, ENRICHED_SALES_ORDERS, INVOICED_SALES_ORDERS
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.operators.arguments import TaskIdentity, created_from, given, switched_on
 from tfso_hypatos.operators.base import holder_of
@@ -48,6 +49,7 @@ class CreateSalesOrdersOperator(BatchOperator):
 
     template_fields: Sequence[str] = (*BatchOperator.template_fields, "tfso_conn_id")
     ui_color = "#e8f1ec"
+    outlet_alias = CREATED_SALES_ORDERS
 
     def __init__(
         self,
@@ -131,6 +133,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json", "payment_terms": "json"}
     ui_color = "#dcebe3"
+    outlet_alias = INVOICED_SALES_ORDERS
 
     def __init__(
         self,
@@ -191,9 +194,6 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     def _only_looks(self) -> bool:
         return switched_on(self.preview, "preview")
 
-    def _writes_results(self) -> bool:
-        return super()._writes_results() and not self._only_looks()
-
 
 class EnrichSalesOrdersOperator(BatchOperator):
     """Write many sales orders into the enrichment data of Hypatos, by JSON Merge Patch; repeating it is harmless.
@@ -227,6 +227,7 @@ class EnrichSalesOrdersOperator(BatchOperator):
         "tfso_conn_id",
     )
     ui_color = "#e5e6f5"
+    outlet_alias = ENRICHED_SALES_ORDERS
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSkipException
 
 from tfso_hypatos import exceptions
+from tfso_hypatos.assets import POSTED_SALES_ORDERS, announce
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink, stored_addresses
 from tfso_hypatos.operators.arguments import name_map_index, sales_order_reference
@@ -145,6 +146,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
                 return False
             result = invoice_result(look.order)
             push_order_addresses(context, hook.settings, result)
+            announce(context, self, POSTED_SALES_ORDERS, hook.settings, result)
         return PokeReturnValue(is_done=True, xcom_value=result)
 
     def resume_execution(self, *arguments: Any, **keywords: Any) -> Any:
@@ -176,6 +178,7 @@ class InvoiceTransactionSensor(BaseSensorOperator):
             raise self._as_the_sensor_says(error) from error
         with self._opened_hook() as hook:
             push_order_addresses(context, hook.settings, result)
+            announce(context, self, POSTED_SALES_ORDERS, hook.settings, result)
         self.log.info("The invoice of sales order %s is posted", result["sales_order_id"])
         return result
 

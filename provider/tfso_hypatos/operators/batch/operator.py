@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.assets import announce_batch
 from tfso_hypatos.exceptions import ConfigurationError
 from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator
@@ -13,7 +14,7 @@ from tfso_hypatos.operators.mapping import refuse_unmappable
 from tfso_hypatos.operators.retry import ending_at_once
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import AssetAlias, Context, XComArg
 
     from tfso_hypatos.operators.batch.items import Step
 
@@ -25,6 +26,7 @@ class BatchOperator(ApiOperator):
     (``results_path``), or adopts what it finds. What the task remembers of single orders (Airflow 3.3) is not used.
     """
 
+    outlet_alias: ClassVar[AssetAlias]
     template_fields: Sequence[str] = ("orders", "path", "results_path")
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json"}
 
@@ -69,10 +71,16 @@ class BatchOperator(ApiOperator):
             again = identity.try_number > 1
             run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed, again=again)
             run_on_a_loop(run.run, self.on_kill)
-            return results.outcome(run.counts())
+            outcome = results.outcome(run.counts())
+            if not self._only_looks():
+                announce_batch(context, self, self.outlet_alias, step.hooks[0].settings, outcome)
+            return outcome
+
+    def _only_looks(self) -> bool:
+        return False
 
     def _writes_results(self) -> bool:
-        return given(self.results_path)
+        return given(self.results_path) and not self._only_looks()
 
     @abstractmethod
     def _step(self, context: Context) -> Step:

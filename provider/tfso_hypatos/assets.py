@@ -1,0 +1,152 @@
+"""Assets for DAGs that start when this provider has done something, or when an invoice is posted.
+
+An operator announces what it did only if its task asks for it, by an outlet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, AssetAlias
+
+from tfso_hypatos.asset_uris import hypatos_sales_order_uri, sales_order_uri
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+    from tfso_hypatos.hooks.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CREATED_SALES_ORDERS = AssetAlias("tfso_created_sales_orders")
+"""Outlet of tasks that create orders."""
+
+INVOICED_SALES_ORDERS = AssetAlias("tfso_invoiced_sales_orders")
+"""Outlet of tasks that invoice orders."""
+
+POSTED_SALES_ORDERS = AssetAlias("tfso_posted_sales_orders")
+"""Outlet of sensors that wait until an invoice is posted."""
+
+ENRICHED_SALES_ORDERS = AssetAlias("hypatos_enriched_sales_orders")
+"""Outlet of tasks that write orders into Hypatos."""
+
+TOLD = ("sales_order_id", "status", "invoice_number", "transaction_id", "external_id", "outcome")
+"""Members of a task's result that an event tells: ids and states."""
+
+MOST_IDS = 1000
+"""Ids that the event of a batch lists."""
+
+
+def announce(
+    context: Context, task: BaseOperator, alias: AssetAlias, settings: Settings, result: Mapping[str, Any]
+) -> None:
+    """Announce what a task did with one order, if it declares an outlet for it; never fails.
+
+    :param context: of the running task.
+    :param task: the task.
+    :param alias: what it did.
+    :param settings: the connection that it did it on.
+    :param result: the result of the task.
+    """
+    _announce(context, task, alias, settings, result, {name: result[name] for name in TOLD if name in result})
+
+
+def announce_batch(
+    context: Context,
+    task: BaseOperator,
+    alias: AssetAlias,
+    settings: Settings,
+    outcome: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+) -> None:
+    """Announce what a task did with many orders, by one event, if it declares an outlet for it; never fails.
+
+    :param context: of the running task.
+    :param task: the task.
+    :param alias: what it did.
+    :param settings: the connection that it did it on.
+    :param outcome: the results, or the counts and where the results are.
+    """
+    if isinstance(outcome, Mapping):
+        extra = dict(outcome)
+    else:
+        extra = {"total": len(outcome)}
+        for name in ("sales_order_id", "external_id"):
+            ids = [result[name] for result in outcome if name in result]
+            if ids:
+                extra[f"{name}s"] = ids[:MOST_IDS]
+    _announce(context, task, alias, settings, {}, extra)
+
+
+def _announce(
+    context: Context,
+    task: BaseOperator,
+    alias: AssetAlias,
+    settings: Settings,
+    order: Mapping[str, Any],
+    extra: dict[str, Any],
+) -> None:
+    try:
+        for outlet in task.outlets:
+            if isinstance(outlet, AssetAlias) and outlet.name == alias.name:
+                context["outlet_events"][outlet].add(_asset(settings, order), extra=extra)
+            elif isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(extra)
+    except Exception:
+        # The order is billed by now: nothing that is only told of it may fail the task.
+        log.warning("The asset events of this task could not be made", exc_info=True)
+
+
+def _asset(settings: Settings, order: Mapping[str, Any]) -> Asset:
+    organization = settings.extra.get("organization_id")
+    if organization is not None:
+        return Asset(uri=sales_order_uri(str(organization), order.get("sales_order_id")))
+    scope = settings.extra.get("company_id") or settings.extra.get("region") or "eu"
+    return Asset(uri=hypatos_sales_order_uri(str(scope), order.get("external_id")))
+
+
+def orders_of_events(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -> list[dict[str, Any]]:
+    """Return the orders that the asset events of a DAG run tell of, each once, for the task to be mapped over.
+
+    Airflow merges events into one run, and leaves out those that came after the first of them and before the run was
+    made: they would wait for the next event. So a task that has the asset among its ``inlets`` is given those, too.
+    The next run may be given the same order again.
+
+    :param context: of the running task.
+    :param asset: the asset, or the alias, that the DAG is scheduled on.
+    """
+    orders: dict[Any, dict[str, Any]] = {}
+    for event in (*_triggering(context, asset), *_left_out(context, asset)):
+        for order in _told(event.extra):
+            orders[order.get("sales_order_id", order.get("external_id"))] = order
+    return list(orders.values())
+
+
+def _told(extra: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    told = extra["payload"] if extra.get("from_trigger") else extra
+    if not isinstance(told, Mapping):
+        return
+    for name in ("sales_order_id", "external_id"):
+        if name in told:
+            yield dict(told)
+            return
+        yield from ({name: each} for each in told.get(f"{name}s", ()))
+
+
+def _triggering(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -> Iterable[Any]:
+    try:
+        events: Iterable[Any] = context["triggering_asset_events"][asset]
+    except KeyError:
+        # A run that was started by hand has none.
+        return ()
+    return events
+
+
+def _left_out(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -> Iterable[Any]:
+    try:
+        events = context["inlet_events"][asset]
+    except KeyError:
+        return ()
+    later: Iterable[Any] = events.after(context["dag_run"].run_after.isoformat())
+    return later

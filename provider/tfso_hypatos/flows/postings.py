@@ -1,0 +1,257 @@
+"""Invoices that are posted, found as they come: what to list, what to read, what is news.
+
+It rests on ``GET /salesorders`` with ``modifiedFrom`` and on ``GET /salesorders/{id}`` of
+https://rest-api.developer.24sevenoffice.com/doc/v1, which does not say whether posting an invoice touches
+``modifiedAt``. So an order that was seen invoiced and not posted is remembered, and read now and then.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfso_hypatos.clients.messages import Flow
+from tfso_hypatos.clients.tfso_lists import SalesOrderFilter, walk_sales_orders
+from tfso_hypatos.exceptions import PermissionDenied, TfsoHypatosError, TransactionNeverPosted, UnexpectedResponse
+from tfso_hypatos.flows.intent import is_billed, marker_of
+from tfso_hypatos.flows.rounds import Round
+from tfso_hypatos.flows.sweep import Sweep
+from tfso_hypatos.flows.transaction import Look, Posting, look_at_transaction, posting_of
+from tfso_hypatos.flows.watch import FEW, MOST_FIRST_READS, OF_THE_CONNECTION, OVERLAP
+from tfso_hypatos.flows.watched import Listing, Watched
+from tfso_hypatos.models.tfso_read import SalesOrder
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK = datetime.timedelta(days=1)
+"""How far the first list goes back behind the beginning: for orders that are invoiced by then and not posted."""
+
+MOST_REPORTED = 2000
+"""Orders that are remembered as reported; one of them that is changed once more is no news."""
+
+MOST_UNPOSTED = 2000
+"""Orders that are remembered as invoiced and not posted; the oldest are given up first."""
+
+
+@dataclass
+class Known:
+    """What is kept from one triggerer to the next: ids and times only.
+
+    :param news_from: what was changed before is no news, unless it was seen unposted.
+    :param watermark: the server's clock as of which everything was listed; None: nothing was.
+    :param reported: orders that were reported, the latest last.
+    :param unposted: orders that were seen invoiced and not posted, the latest last.
+    """
+
+    news_from: datetime.datetime
+    watermark: datetime.datetime | None = None
+    reported: dict[int, None] = field(default_factory=dict)
+    unposted: dict[int, None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "news_from": self.news_from.isoformat(),
+            "watermark": None if self.watermark is None else self.watermark.isoformat(),
+            "reported": list(self.reported),
+            "unposted": list(self.unposted),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Known | None:
+        """Return what was kept, or None if it is not what :meth:`to_json` makes."""
+        match value:
+            case {
+                "news_from": begun,
+                "watermark": listed,
+                "reported": list() as reported,
+                "unposted": list() as unposted,
+            }:
+                news_from, watermark = moment_of(begun), moment_of(listed)
+            case _:
+                return None
+        if news_from is None or (listed is not None and watermark is None):
+            return None
+        if not all(type(order_id) is int for order_id in (*reported, *unposted)):
+            return None
+        return cls(news_from, watermark, dict.fromkeys(reported), dict.fromkeys(unposted))
+
+
+def moment_of(text: object) -> datetime.datetime | None:
+    """Return a point in time of ISO form; None if it is none, or has no time zone."""
+    try:
+        moment = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def posted_result(order: SalesOrder) -> dict[str, Any]:
+    """Return what is told of a posted invoice: ids only, and the hash of the order key if the order is marked."""
+    marker = marker_of(order)[1]
+    result: dict[str, Any] = {
+        "sales_order_id": order.id,
+        "invoice_number": order.invoice_number,
+        "transaction_id": order.transaction_id,
+    }
+    return result if marker is None else {**result, "order_key_hash": marker.key}
+
+
+class Postings:
+    """Looks in rounds for orders whose invoices are posted; each is news once.
+
+    :param known: what is known from before.
+    :param only_marked: leave out orders that do not carry the marker of this provider.
+    :param now: seconds of a monotonic clock.
+    """
+
+    def __init__(self, known: Known, *, only_marked: bool, now: float) -> None:
+        self.known = known
+        self.round = Round()
+        self._only_marked = only_marked
+        self._news: dict[int, SalesOrder] = {}
+        self._watched: dict[int, Watched] = {}
+        # What the list showed to have changed since it was read, and when.
+        self._changed: dict[int, datetime.datetime | None] = {}
+        self._sweep = Sweep()
+        self._number = 0
+        self._has_given_up = False
+        for order_id in known.unposted:
+            self._watched[order_id] = Watched(None)
+            self._sweep.joined(order_id, now)
+
+    def take_news(self) -> list[SalesOrder]:
+        """Return the orders that are news, and remember them as reported."""
+        news, self._news = list(self._news.values()), {}
+        self.known.reported.update((order.id, None) for order in news)
+        for order_id in list(self.known.reported)[:-MOST_REPORTED]:
+            del self.known.reported[order_id]
+        return news
+
+    def look(self, interval: float, now: float) -> Flow[None]:
+        """Do one round: list what has changed, and read what is to be read; errors are left in ``round``.
+
+        :param interval: seconds between two rounds.
+        :param now: seconds of a monotonic clock.
+        """
+        self.round = Round()
+        self._number += 1
+        yield from self._list(now)
+        for order_id in self._choose(interval, now):
+            if self.round.is_over:
+                break
+            yield from self._read(order_id, now)
+        self.round.judge()
+        for order_id in self.round.unread:
+            watched = self._watched[order_id]
+            watched.failures += 1
+            watched.resumes = self._number + 2 ** min(watched.failures, 6)
+
+    def _list(self, now: float) -> Flow[None]:
+        known = self.known
+        since = known.news_from - LOOK_BACK if known.watermark is None else known.watermark - OVERLAP
+        # Servers that ignore a filter are older than it; what they show beside it is no news either.
+        news_from = max(known.news_from, since)
+        listing = Listing(since, lambda order: self._note_listed(order, news_from, now))
+        try:
+            is_whole = yield from walk_sales_orders(SalesOrderFilter(modified_from=since), listing.visit)
+            if not is_whole:
+                raise UnexpectedResponse("24SevenOffice ignores modifiedFrom in its list of sales orders")
+        except TfsoHypatosError as error:
+            if isinstance(error, (*OF_THE_CONNECTION, PermissionDenied)) or error.permanent:
+                self.round.fatal = error
+            else:
+                self.round.failed(None, error)
+        else:
+            self.round.succeeded()
+            known.watermark = listing.as_of or listing.latest or since + OVERLAP
+
+    def _note_listed(self, order: SalesOrder, news_from: datetime.datetime, now: float) -> None:
+        if order.id in self.known.reported or order.id in self._news:
+            return
+        posting = posting_of(order)
+        if order.id not in self._watched:
+            if not is_billed(order) or (self._only_marked and marker_of(order)[1] is None):
+                return
+            if posting is Posting.POSTED and self._is_old(order, news_from):
+                return
+        if posting is Posting.NEVER:
+            self._forget(order.id)
+        elif posting is Posting.POSTED and order.invoice_number is not None:
+            self._found(order)
+        else:
+            self._watch(order, now)
+
+    def _is_old(self, order: SalesOrder, news_from: datetime.datetime) -> bool:
+        """Say whether an order that nobody saw unposted was posted before the beginning."""
+        return self.known.watermark is None if order.modified_at is None else order.modified_at < news_from
+
+    def _watch(self, order: SalesOrder, now: float) -> None:
+        watched = self._watched.get(order.id)
+        if watched is None:
+            if len(self._watched) >= MOST_UNPOSTED:
+                self._give_up(next(iter(self._watched)))
+            watched = self._watched[order.id] = Watched(None)
+            self.known.unposted[order.id] = None
+            self._sweep.joined(order.id, now)
+        if order.modified_at is not None and not watched.has_seen(order.modified_at):
+            self._changed[order.id] = order.modified_at
+
+    def _give_up(self, order_id: int) -> None:
+        if not self._has_given_up:
+            self._has_given_up = True
+            text = "More than %d invoices are not posted; the oldest are given up, such as that of sales order %s"
+            log.warning(text, MOST_UNPOSTED, order_id)
+        self._forget(order_id)
+
+    def _forget(self, order_id: int) -> None:
+        self._watched.pop(order_id, None)
+        self._changed.pop(order_id, None)
+        self.known.unposted.pop(order_id, None)
+        self._sweep.left(order_id)
+
+    def _found(self, order: SalesOrder) -> None:
+        self._forget(order.id)
+        self._news[order.id] = order
+        self.round.found += 1
+
+    def _choose(self, interval: float, now: float) -> list[int]:
+        if self.round.is_over:
+            return []
+        if len(self._watched) <= FEW:
+            self._sweep.rest(now)
+            return [order_id for order_id in self._watched if self._is_ready(order_id)]
+        changed = [order_id for order_id in self._changed if self._is_ready(order_id)][:MOST_FIRST_READS]
+        return [*changed, *self._sweep.take(interval, now, set(changed), self._is_ready)]
+
+    def _is_ready(self, order_id: int) -> bool:
+        return self._watched[order_id].resumes <= self._number
+
+    def _read(self, order_id: int, now: float) -> Flow[None]:
+        self.round.begins(order_id)
+        self._sweep.read(order_id, now)
+        try:
+            look = yield from look_at_transaction(order_id)
+        except TransactionNeverPosted:
+            self.round.succeeded()
+            self._forget(order_id)
+        except OF_THE_CONNECTION as error:
+            self.round.fatal = error
+        except TfsoHypatosError as error:
+            # A refusal of one order is no reason to forget it: nobody would hear of its posting.
+            self.round.failed(order_id, error)
+        else:
+            self.round.succeeded()
+            self._note_read(look)
+
+    def _note_read(self, look: Look) -> None:
+        order = look.order
+        if look.is_posted:
+            self._found(order)
+        elif not is_billed(order):
+            # It will be listed again when it is invoiced.
+            self._forget(order.id)
+        else:
+            self._watched[order.id].note(look, self._changed.pop(order.id, None))

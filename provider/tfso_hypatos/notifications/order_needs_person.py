@@ -1,0 +1,161 @@
+"""Tells a person about an order that no retry will bring forward."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow.sdk.bases.notifier import BaseNotifier
+
+from tfso_hypatos.advice import Advice, advice_for, needs_person
+from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos.links.sales_order import DOCUMENT_URL, ORDER_URL, stored_addresses
+from tfso_hypatos.operators.base import ApiOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+Deliver: TypeAlias = Callable[..., Any]
+"""Another notifier, or a function: called with the context, as Airflow calls a callback."""
+
+PROBLEM = "order_problem"
+"""Name in the context of what is handed on."""
+
+LONGEST_ERROR = 1000
+"""Characters of an error that a message repeats."""
+
+_ENDED = Advice(
+    "The task ended without an error that could be seen: its process was killed, or it timed out.",
+    "A change that was on its way may have taken effect; the next try looks first.",
+    "Look at the order if it is urgent, then clear the task.",
+)
+
+
+class OrderNeedsPersonNotifier(BaseNotifier):
+    """Says which order needs a person, what happened, what is certain and what to do next; for ``on_failure_callback``.
+
+    Silent about errors that pass by themselves, about tries that are followed by another one (so it says a thing once
+    whatever the ``retries``), and about tasks of others. Names the order by its key and id, and nobody by name.
+
+    What it hands on is ``order_problem`` in the context, for the templates of another notifier:
+    ``SmtpNotifier(subject="{{ order_problem.title }}", html_content="<pre>{{ order_problem.text | e }}</pre>", ...)``.
+    It has ``title``, ``text``, ``kind``, ``order_key``, ``sales_order_id``, ``external_id``, ``happened``,
+    ``certain``, ``next``, ``error``, ``log_url`` and ``order_url``.
+
+    :param deliver: a notifier or a function, or several: each is called with the context, one that fails does not keep
+        the others from it. Without one the text goes to the task's log.
+    """
+
+    def __init__(self, deliver: Deliver | Iterable[Deliver] | None = None, context: Context | None = None) -> None:
+        super().__init__(context)
+        self.deliver = deliver
+
+    def notify(self, context: Context) -> None:
+        """Hand the message on, if there is one."""
+        problem = problem_of(context)
+        if problem is None:
+            return
+        for each in self._delivers():
+            try:
+                _fresh(each)({**context, PROBLEM: problem})
+            except Exception:
+                log.exception("The message about an order could not be delivered: %s", problem["title"])
+        if self.deliver is None:
+            log.error("%s", problem["text"])
+
+    async def async_notify(self, context: Context) -> None:
+        """Do what :meth:`notify` does, without blocking the event loop."""
+        await asyncio.to_thread(self.notify, context)
+
+    def _delivers(self) -> list[Deliver]:
+        if self.deliver is None:
+            return []
+        return [self.deliver] if callable(self.deliver) else list(self.deliver)
+
+
+def _fresh(deliver: Deliver) -> Deliver:
+    # A notifier renders its templates once and for all: without a copy the next order would get the text of this one.
+    return copy.copy(deliver) if isinstance(deliver, BaseNotifier) else deliver
+
+
+def problem_of(context: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a person is told about a failed task, or None if no person is needed.
+
+    :param context: of the callback.
+    """
+    instance, task = context.get("ti"), context.get("task")
+    if str(getattr(instance, "state", None) or "").endswith("up_for_retry"):
+        return None
+    error = _error_of(context.get("exception"))
+    if isinstance(error, TfsoHypatosError):
+        if not needs_person(error):
+            return None
+        advice, kind, text = advice_for(error), type(error).__name__, str(error)[:LONGEST_ERROR]
+    elif error is None and isinstance(task, ApiOperator):
+        # The DAG processor calls for a task whose process died, and knows of no error.
+        advice, kind, text = _ENDED, "Killed", None
+    else:
+        return None
+    problem = {
+        "kind": kind,
+        **_names(task),
+        **advice._asdict(),
+        "error": text,
+        "log_url": getattr(instance, "log_url", None),
+        "order_url": stored_addresses(task).get(ORDER_URL) or stored_addresses(task).get(DOCUMENT_URL),
+    }
+    problem["title"] = f"{_order(problem)} needs a person: {kind}"
+    problem["text"] = _text(problem, instance)
+    return problem
+
+
+def _error_of(error: Any) -> BaseException | None:
+    # Airflow 3.2 is told to end the task by an error of its own, which was raised from ours.
+    cause = getattr(error, "__cause__", None)
+    return cause if isinstance(cause, TfsoHypatosError) and not isinstance(error, TfsoHypatosError) else error
+
+
+def _names(task: Any) -> dict[str, Any]:
+    given = getattr(task, "sales_order_id", None)
+    result = given if isinstance(given, Mapping) else {"sales_order_id": given}
+    own = {name: getattr(task, name, None) for name in ("order_key", "external_id")}
+    return {
+        "order_key": _plain(own["order_key"]) or _plain(result.get("order_key")),
+        "sales_order_id": _plain(result.get("sales_order_id")),
+        "external_id": _plain(own["external_id"]),
+    }
+
+
+def _plain(value: Any) -> str | None:
+    """Return a name; None for what is none, or was never rendered."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return None if not text or "{{" in text or text.lstrip().startswith("{") else text
+
+
+def _order(problem: Mapping[str, Any]) -> str:
+    key, order_id, external_id = problem["order_key"], problem["sales_order_id"], problem["external_id"]
+    if key is not None:
+        return f"Order {key!r}" + (f" (sales order {order_id})" if order_id else "")
+    if order_id is not None:
+        return f"Sales order {order_id}"
+    return f"Hypatos sales order {external_id!r}" if external_id is not None else "An order"
+
+
+def _text(problem: Mapping[str, Any], instance: Any) -> str:
+    where = "/".join(str(getattr(instance, name, "?")) for name in ("dag_id", "run_id", "task_id"))
+    lines = [
+        problem["title"],
+        f"What happened: {problem['happened']}",
+        *([f"Error: {problem['error']}"] if problem["error"] else []),
+        f"What is certain: {problem['certain']}",
+        f"What to do next: {problem['next']}",
+        f"Task: {where}",
+        *([f"Log: {problem['log_url']}"] if problem["log_url"] else []),
+        *([f"Order: {problem['order_url']}"] if problem["order_url"] else []),
+    ]
+    return "\n".join(lines)

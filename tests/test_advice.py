@@ -1,0 +1,109 @@
+"""What a failed task says last: for every error, and without repeating it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from tfso_hypatos import exceptions
+from tfso_hypatos.advice import ADVICE, advice_for, lines_of, needs_person
+from tfso_hypatos.exceptions import BatchFailed, Failure, InvalidInput, OrderDrift, Problem, TfsoHypatosError
+from tfso_hypatos.operators import retry
+from tfso_hypatos.operators.retry import ending_at_once
+
+ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(exceptions, inspect.isclass)
+    if issubclass(kind, TfsoHypatosError) and kind.__module__ == exceptions.__name__
+]
+FOR_PEOPLE = {
+    *("ConfigurationError", "InvalidInput", "BadRequest", "AuthenticationFailed", "PermissionDenied", "NotFound"),
+    *("Conflict", "OutcomeUncertain", "InvoicingUnconfirmed", "OrderDrift", "TransactionNeverPosted"),
+}
+
+
+def made(kind: type[TfsoHypatosError]) -> TfsoHypatosError:
+    arguments: dict[type[TfsoHypatosError], Any] = {
+        InvalidInput: ([Problem("order.date", "a date is needed")],),
+        BatchFailed: ("2 of 3 orders failed", [Failure("web-1", "OrderDrift", "differs")], {"OrderDrift": 2}),
+    }
+    if issubclass(kind, exceptions.ApiError):
+        return kind("the vendor's own words", status=400)
+    return kind(*arguments.get(kind, ("the vendor's own words",)))
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_has_an_advice_of_its_own(kind: type[TfsoHypatosError]) -> None:
+    assert kind in ADVICE
+    assert all(text.strip() == text and text.endswith(".") and len(text) > 10 for text in ADVICE[kind])
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_an_advice_does_not_repeat_the_error(kind: type[TfsoHypatosError]) -> None:
+    error = made(kind)
+    lines = lines_of(error)
+    assert [line.partition(":")[0] for line in lines] == ["What happened", "What is certain", "What to do next"]
+    assert kind.__name__ in lines[0]
+    assert not any(str(error) in line for line in lines)
+
+
+def test_an_error_that_was_made_later_has_the_advice_of_the_one_above_it() -> None:
+    class Novelty(OrderDrift):
+        """A new one."""
+
+    assert advice_for(Novelty("x")) == ADVICE[OrderDrift]
+    assert advice_for(ValueError("x")) == ADVICE[TfsoHypatosError]
+
+
+@pytest.mark.parametrize("kind", [each for each in ERRORS if each is not BatchFailed])
+def test_permanent_and_unclear_errors_are_for_people(kind: type[TfsoHypatosError]) -> None:
+    assert needs_person(made(kind)) == (kind.__name__ in FOR_PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"ServerError": 3}, False),
+        ({"ServerError": 3, "OrderDrift": 1}, True),
+        ({"OutcomeUncertain": 1}, True),
+        ({"KeyError": 1}, True),
+        ({"Problem": 1}, True),
+    ],
+)
+def test_a_batch_is_for_people_if_one_of_its_orders_is(counts: dict[str, int], expected: bool) -> None:
+    assert needs_person(BatchFailed("some failed", [], counts)) == expected
+    assert needs_person(BatchFailed("some failed", [], counts, permanent=True))
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_the_log_of_a_failed_task_ends_with_the_advice(
+    kind: type[TfsoHypatosError], caplog: pytest.LogCaptureFixture
+) -> None:
+    error = made(kind)
+    with pytest.raises(kind), ending_at_once():
+        raise error
+    assert [record.getMessage() for record in caplog.records] == lines_of(error)
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+def test_the_advice_stands_there_without_retry_policies_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retry, "HAS_RETRY_POLICIES", False)
+    with pytest.raises(AirflowFailException), ending_at_once():
+        raise OrderDrift("differs")
+    assert [record.getMessage() for record in caplog.records] == lines_of(OrderDrift("differs"))
+
+
+def test_errors_of_others_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match="x"), ending_at_once():
+        raise ValueError("x")
+    assert caplog.records == []
+
+
+def test_the_table_has_no_error_that_does_not_exist() -> None:
+    assert ADVICE.keys() == set(ERRORS)
