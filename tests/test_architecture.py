@@ -19,16 +19,17 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"exceptions"},
     "clients": {"models", "exceptions"},
     "flows": {"clients", "models", "exceptions"},
+    "reports": {"flows", "clients", "models", "exceptions"},
     "hooks": {"flows", "clients", "models", "exceptions"},
     "links": {"hooks"},
     "triggers": {"hooks", "flows", "exceptions"},
-    "operators": {"links", "hooks", "flows", "clients", "models", "exceptions"},
+    "operators": {"links", "hooks", "reports", "flows", "clients", "models", "exceptions"},
     "sensors": {"triggers", "links", "hooks", "flows", "exceptions", "operators"},
     "sandbox": set(),
 }
 """What each floor may import beside itself. A sensor shares the arguments and the retries of the operators."""
 
-WITHOUT_AIRFLOW = ("exceptions", "models", "clients", "flows", "sandbox", "get_provider_info", "__init__")
+WITHOUT_AIRFLOW = ("exceptions", "models", "clients", "flows", "reports", "sandbox", "get_provider_info", "__init__")
 
 DEPRECATED = (
     "airflow.models.baseoperator",
