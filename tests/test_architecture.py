@@ -21,19 +21,20 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"exceptions"},
     "clients": {"models", "exceptions"},
     "flows": {"clients", "models", "exceptions"},
+    "reports": {"flows", "clients", "models", "exceptions"},
     "hooks": {"flows", "clients", "models", "exceptions"},
     "links": {"hooks"},
     "assets": {"asset_uris", "hooks"},
     "notifications": {"advice", "exceptions", "links", "operators"},
     "triggers": {"hooks", "flows", "exceptions"},
-    "operators": {"advice", "assets", "links", "hooks", "flows", "clients", "models", "exceptions"},
+    "operators": {"advice", "assets", "links", "hooks", "reports", "flows", "clients", "models", "exceptions"},
     "sensors": {"triggers", "assets", "links", "hooks", "flows", "exceptions", "operators"},
     "sandbox": set(),
 }
 """What each floor may import beside itself. A sensor shares the arguments and the retries of the operators."""
 
 WITHOUT_AIRFLOW = (
-    *("exceptions", "advice", "asset_uris", "models", "clients", "flows", "sandbox"),
+    *("exceptions", "advice", "asset_uris", "models", "clients", "flows", "reports", "sandbox"),
     *("get_provider_info", "__init__"),
 )
 

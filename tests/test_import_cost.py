@@ -19,6 +19,7 @@ HEAVY = (
     "tfso_hypatos.clients",
     "tfso_hypatos.flows",
     "tfso_hypatos.models",
+    "tfso_hypatos.reports",
     "tfso_hypatos.sandbox",
     "tfso_hypatos.triggers",
 )
@@ -69,7 +70,9 @@ def test_making_a_dag_loads_nothing_heavy_either() -> None:
         "EnrichSalesOrderOperator(task_id='e', external_id='K', sales_order_id=wait.output, dag=dag); "
         "many = CreateSalesOrdersOperator(task_id='cs', path='file:///x.jsonl', dag=dag); "
         "InvoiceSalesOrdersOperator(task_id='is', orders=many.output, dag=dag); "
-        "EnrichSalesOrdersOperator(task_id='es', orders=[], dag=dag)"
+        "EnrichSalesOrdersOperator(task_id='es', orders=[], dag=dag); "
+        "from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator; "
+        "ReconcileSalesOrdersOperator(task_id='r', date_from='', date_to='', report_path='', dag=dag)"
     )
     ours = {name for name in loaded if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)}
     assert ours == set()

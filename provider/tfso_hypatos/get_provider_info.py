@@ -120,9 +120,16 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _TFSO,
-                "python-modules": ["tfso_hypatos.operators.sales_order", "tfso_hypatos.operators.sales_order_list"],
+                "python-modules": [
+                    "tfso_hypatos.operators.sales_order",
+                    "tfso_hypatos.operators.sales_order_list",
+                    "tfso_hypatos.operators.reconciliation",
+                ],
             },
-            {"integration-name": _HYPATOS, "python-modules": ["tfso_hypatos.operators.sales_order"]},
+            {
+                "integration-name": _HYPATOS,
+                "python-modules": ["tfso_hypatos.operators.sales_order", "tfso_hypatos.operators.reconciliation"],
+            },
         ],
         "sensors": [{"integration-name": _TFSO, "python-modules": ["tfso_hypatos.sensors.invoice_transaction"]}],
         "hooks": [

@@ -20,10 +20,10 @@ from tfso_hypatos.clients.messages import decode, encode
 from tfso_hypatos.exceptions import NoAnswer, OrderDrift, TimedOut
 from tfso_hypatos.flows.billing import InvoiceOrder, Payer
 from tfso_hypatos.flows.by_hand import is_by_hand, marker_by_hand, without_copied_marker
-from tfso_hypatos.flows.hold import Timing
 from tfso_hypatos.flows.intent import Holder, Marker, key_of, marker_of
 from tfso_hypatos.flows.invoice import Invoiced, invoice
 from tfso_hypatos.flows.preview import preview
+from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso_read import SalesOrder
 

@@ -9,6 +9,7 @@ from airflow.sdk import DAG, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from tfso_hypatos.exceptions import InvalidInput
+from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.operators.retry import ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
@@ -35,6 +36,7 @@ CLASSES: list[type[Any]] = [
     InvoiceSalesOrdersOperator,
     EnrichSalesOrdersOperator,
     ListSalesOrdersOperator,
+    ReconcileSalesOrdersOperator,
 ]
 DOCUMENTED: dict[Any, set[str]] = {
     CreateSalesOrderOperator: {"order", "lines", "order_key", "tfso_conn_id"},
@@ -91,6 +93,24 @@ DOCUMENTED: dict[Any, set[str]] = {
         "external_id_format",
         "hypatos_conn_id",
         "tfso_conn_id",
+    },
+    ReconcileSalesOrdersOperator: {
+        "date_from",
+        "date_to",
+        "report_path",
+        "statuses",
+        "expected",
+        "expected_path",
+        "external_id",
+        "unmarked",
+        "not_invoiced_after_days",
+        "not_posted_after_days",
+        "grace_minutes",
+        "check_lines",
+        "repair",
+        "repair_classes",
+        "tfso_conn_id",
+        "hypatos_conn_id",
     },
 }
 
@@ -159,6 +179,8 @@ def test_the_result_of_a_task_chains_to_the_next(operator_class: type[Any]) -> N
 
 
 def required(operator_class: type[Any]) -> dict[str, Any]:
+    if operator_class is ReconcileSalesOrdersOperator:
+        return {"date_to": "", "report_path": ""}
     return {"lines": []} if operator_class is CreateSalesOrderOperator else {}
 
 

@@ -136,6 +136,14 @@ def test_unknown_and_deleted(hypatos: Hypatos) -> None:
     assert hypatos.call("GET", "/enrichment/unheard-of").status_code == 404
 
 
+def test_a_patch_that_sets_nothing_is_a_look(hypatos: Hypatos, sandbox: Sandbox) -> None:
+    hypatos.insert(externalId="A", headerText="x")
+    assert hypatos.patch("A", '{"externalId":"A"}').json() == {"externalId": "A", "headerText": "x"}
+    assert hypatos.patch("B", '{"externalId":"B"}').status_code == 404
+    assert sandbox.state()["enrichment_writes"] == {"A": 1}
+    assert [each["committed"] for each in sandbox.requests() if each["method"] == "PATCH"] == [False, False]
+
+
 def test_switches(hypatos: Hypatos, sandbox: Sandbox) -> None:
     sandbox.configure(hypatos_strict=True, hypatos_insert_error=422)
     assert entries(hypatos.insert(externalId="A", unheardOf=1), 422) == [["body", "unheardOf"]]

@@ -267,6 +267,10 @@ def test_transaction_comes_later(tfso: Tfso, sandbox: Sandbox) -> None:
     assert tfso.read(number)["invoice"]["transaction"]
     lines = tfso.call("GET", "/transactionlines", params={**window, "invoiceNumber": "10002"}).json()
     assert lines[0]["transaction"]["id"] == tfso.read(number)["invoice"]["transaction"]["id"]
+    page = tfso.call("GET", "/transactionlines", params={**window, "limit": "1"})
+    assert (len(page.json()), 'rel="next"' in page.headers["Link"]) == (1, True)
+    page = tfso.call("GET", "/transactionlines", params={**window, "limit": "1", "page": "2"})
+    assert (page.json(), 'rel="next"' in page.headers["Link"]) == (lines, False)
     assert violations(tfso.call("GET", "/transactionlines")) == [("dateFrom", "required"), ("dateTo", "required")]
 
 

@@ -1,4 +1,4 @@
-"""The three calls of Hypatos for sales orders, once: what to send, how to read the answer.
+"""The calls of Hypatos for sales orders, once: what to send, how to read the answer.
 
 PATCH rests on https://hypatos.redocly.app/openapi/enrichment/patchsalesorder; POST and DELETE follow the sibling
 record types, for no page of their own was published.
@@ -31,6 +31,21 @@ def patch_sales_order(external_id: str, patch: EnrichmentPatch) -> Flow[Enrichme
     doing = f"patch the Hypatos sales order {external_id!r}"
     request = Request("PATCH", _path(external_id), doing, body=patch.to_wire(), content_type=MERGE_PATCH, changes=True)
     response = yield from ask(request)
+    return read(EnrichmentRecord, response.value, doing)
+
+
+def see_sales_order(external_id: str) -> Flow[EnrichmentRecord]:
+    """Read a record, by a merge patch that sets nothing.
+
+    No call that reads is published. A patch that names the key and no other member changes nothing (RFC 7396), and its
+    answer is the whole record.
+
+    :param external_id: key of the record.
+    :raises NotFound: if there is no such record.
+    """
+    doing = f"read the Hypatos sales order {external_id!r}"
+    body = {"externalId": external_id}
+    response = yield from ask(Request("PATCH", _path(external_id), doing, body=body, content_type=MERGE_PATCH))
     return read(EnrichmentRecord, response.value, doing)
 
 

@@ -121,7 +121,7 @@ def _page(response: Response, doing: str) -> Page:
     said = server_time(response.headers)
     orders = read_each(SalesOrder, response.value, doing)
     sights = tuple(Sight(order, response.sent_at, response.answered_at, said) for order in orders)
-    return Page(sights, _next_link(response.headers), as_of(response))
+    return Page(sights, next_link(response.headers), as_of(response))
 
 
 def list_sales_orders(filters: SalesOrderFilter, *, limit: int = PAGE_SIZE) -> Flow[list[SalesOrder]]:
@@ -192,6 +192,7 @@ def walk_sales_orders(
         followed.add(link)
 
 
-def _next_link(headers: Mapping[str, str]) -> str | None:
+def next_link(headers: Mapping[str, str]) -> str | None:
+    """Return the link to the next page, or None if the answer gives none."""
     links: Iterable[Mapping[str, str]] = parse_header_links(headers.get("link", ""))
     return next((link["url"] for link in links if link.get("rel") == "next" and link.get("url")), None)

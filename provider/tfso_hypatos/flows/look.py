@@ -161,13 +161,16 @@ def has_lines(order_id: int) -> Flow[bool]:
     return bool((yield from _lines_of(order_id)))
 
 
-def withdraw_one(stray: Sight, elected_id: int, setbacks: Setbacks, *, has_lines: bool) -> Flow[bool]:
+def withdraw_one(
+    stray: Sight, elected_id: int, setbacks: Setbacks, *, has_lines: bool, keep: bool = False
+) -> Flow[bool]:
     """Delete an order, else set it inactive, else report it; one with lines is not deleted, so that it can be undone.
 
     :param stray: a fresh look at the order, from before its lines were read.
     :param elected_id: the order that it repeats.
     :param setbacks: weighs what goes wrong.
     :param has_lines: whether it could be billed, so that leaving it there is no choice.
+    :param keep: set it inactive, and do not delete it, whatever it has.
     :return: False if it has changed meanwhile, or if it is not certain that it is gone: another look is due.
     :raises OrderDrift: if it has lines and can be neither deleted nor set inactive.
     """
@@ -177,7 +180,7 @@ def withdraw_one(stray: Sight, elected_id: int, setbacks: Setbacks, *, has_lines
     inactive = {"status": "Inactive"}
     delete = tfso.delete_sales_order(order_id, repeatable=False, not_after=not_after)
     set_inactive = tfso.update_sales_order(order_id, inactive, doing=doing, repeatable=False, not_after=not_after)
-    attempts = ((delete, "Deleted"), (set_inactive, "Set inactive"))[has_lines:]
+    attempts = ((delete, "Deleted"), (set_inactive, "Set inactive"))[has_lines or keep :]
     for attempt, done in attempts:
         try:
             yield from attempt

@@ -91,6 +91,9 @@ class Hypatos:
             wrong = Violation(("externalId",), "const", "externalId differs from the one in the path")
             raise RefusalError(_invalid(400, [wrong]))
         record = self._record(values)
+        if patch.keys() == {"externalId"}:
+            # Nothing is set, so nothing is written: by RFC 7396 such a patch is a look at the record.
+            return in_json(200, record.value)
         return in_json(200, self.records.put(merge_patch(record.value, patch)).value)
 
     def _delete(self, _call: Call, _operation: Operation, values: _Values) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from tfso_hypatos.sandbox.state import Books
 from tfso_hypatos.sandbox.views import Views
@@ -39,8 +40,8 @@ def organization(number: str) -> dict[str, Any]:
 
 def transaction_lines(
     books: Books, views: Views, now: datetime.datetime, values: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Return one receivable line for each posted invoice that fits the filters.
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Return one receivable line for each posted invoice that fits the filters, and the queries of other pages.
 
     :param books: the books.
     :param views: says what is posted.
@@ -73,6 +74,8 @@ def transaction_lines(
                     },
                 }
             )
-    limit = values.get("limit", _PAGE)
-    start = (values.get("page", 1) - 1) * limit
-    return found[start : start + limit]
+    limit, page = values.get("limit", _PAGE), values.get("page", 1)
+    end = page * limit
+    pages = [("first", 1), ("previous", page - 1), ("next", page + 1 if end < len(found) else 0)]
+    queries = [(name, urlencode({**values, "limit": limit, "page": number})) for name, number in pages if number]
+    return found[end - limit : end], queries

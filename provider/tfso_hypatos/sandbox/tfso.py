@@ -277,5 +277,7 @@ class Tfso:
         missing = [Violation((name,), "required", "") for name in ("dateFrom", "dateTo") if name not in values]
         if missing:
             raise self._refusals.invalid(call, missing)
-        lines = lookups.transaction_lines(self.books_of(call.organization), self._views, self._clock.now(), values)
-        return in_json(200, lines)
+        books = self.books_of(call.organization)
+        lines, pages = lookups.transaction_lines(books, self._views, self._clock.now(), values)
+        links = (f'<{call.root}/transactionlines?{query}>; rel="{name}"' for name, query in pages)
+        return in_json(200, lines, {"Link": ", ".join(links)})

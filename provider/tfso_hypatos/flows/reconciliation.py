@@ -1,0 +1,264 @@
+"""What a reconciliation reads of an order in both systems, reduced to ids, states and amounts.
+
+Names, addresses, e-mail and texts are left behind here, so that nothing after this can show them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tfso_hypatos.clients import hypatos, tfso
+from tfso_hypatos.clients.messages import Flow
+from tfso_hypatos.clients.tfso_lists import SalesOrderFilter
+from tfso_hypatos.exceptions import InvalidInput, NotFound, Problem
+from tfso_hypatos.flows.amounts import line_amount, total
+from tfso_hypatos.flows.intent import Marker, digest, fingerprint, key_of, marker_of
+from tfso_hypatos.models.base import amount, plain_number, validate
+from tfso_hypatos.models.hypatos import EnrichmentRecord
+from tfso_hypatos.models.tfso import Line, SalesOrderCreate, Status
+from tfso_hypatos.models.tfso_read import SalesOrder
+
+MARGIN = datetime.timedelta(days=1)
+"""Asked for beyond both ends of a period: whether the API includes its bounds is not documented."""
+
+_CONTENT = 16
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which orders are looked at.
+
+    :param date_from: first order date.
+    :param date_to: last order date.
+    :param statuses: the statuses, or none for all.
+    """
+
+    date_from: datetime.date
+    date_to: datetime.date
+    statuses: frozenset[str] = frozenset()
+
+    def filters(self) -> SalesOrderFilter:
+        """Return what the server is asked for: never less than the period."""
+        # The API takes one status, and does not offer Inactive.
+        (status,) = self.statuses if len(self.statuses) == 1 else (None,)
+        return SalesOrderFilter(
+            date_from=self.date_from - MARGIN,
+            date_to=self.date_to + MARGIN,
+            status=None if status == Status.INACTIVE else status,
+        )
+
+    def holds(self, order: SalesOrder) -> bool:
+        """Say whether an order belongs to it, for a server ignores a filter that it does not know."""
+        if self.statuses and order.status not in self.statuses:
+            return False
+        # The server has counted one whose date cannot be read to the period; nothing is lost silently.
+        return order.date is None or self.date_from <= order.date <= self.date_to
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """An order of 24SevenOffice without anything personal.
+
+    :param key: short hash of organization and order key in its marker, or None without a marker.
+    :param content: fingerprint in its marker.
+    :param asked_to_invoice: whether its marker says that 24SevenOffice was asked to invoice it.
+    :param reference_number: reference number, unless it carries the marker.
+    """
+
+    order_id: int
+    status: str | None
+    date: datetime.date | None
+    created_at: datetime.datetime | None
+    modified_at: datetime.datetime | None
+    customer_id: int | None
+    currency: str | None
+    rate: Decimal | None
+    net: Decimal | None
+    tax: Decimal | None
+    gross: Decimal | None
+    invoice_number: int | None
+    invoice_date: datetime.date | None
+    transaction_id: str | None
+    key: str | None
+    content: str | None
+    asked_to_invoice: bool
+    reference_number: str | None
+
+    @property
+    def is_invoiced(self) -> bool:
+        """Whether the order is an invoice; it may not be posted yet."""
+        return self.status == Status.INVOICE
+
+    @property
+    def is_inactive(self) -> bool:
+        """Whether the order was set aside."""
+        return self.status == Status.INACTIVE
+
+
+def facts_of(order: SalesOrder) -> OrderFacts:
+    """Return an order without anything personal."""
+    marker = marker_of(order)[1]
+    return OrderFacts(
+        order_id=order.id,
+        status=order.status,
+        date=order.date,
+        created_at=order.created_at,
+        modified_at=order.modified_at,
+        customer_id=order.customer.id if order.customer else None,
+        currency=order.currency.code if order.currency else None,
+        rate=order.currency.rate if order.currency else None,
+        net=order.net_amount,
+        tax=order.tax_amount,
+        gross=order.gross_amount,
+        invoice_number=order.invoice_number,
+        invoice_date=order.invoice.date if order.invoice else None,
+        transaction_id=order.transaction_id,
+        key=marker.key if marker else None,
+        content=marker.content if marker else None,
+        asked_to_invoice=marker.invoicing if marker else False,
+        reference_number=None if Marker.in_text(order.reference_number) else order.reference_number,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """The lines of an order.
+
+    :param count: how many.
+    :param amount: their exact sum, not rounded; None if it follows from what the server fills in.
+    :param content: short hash of quantities, prices and discounts, whatever the order of the lines; None likewise.
+    """
+
+    count: int
+    amount: Decimal | None
+    content: str | None
+
+
+def read_lines(order_id: int) -> Flow[LineFacts]:
+    """Read the lines of an order; one that is gone has none."""
+    try:
+        lines = yield from tfso.list_lines(order_id)
+    except NotFound:
+        lines = []
+    return _line_facts([(line.quantity, line.price, line.discount_rate) for line in lines])
+
+
+_Numbers = tuple[Decimal | None, Decimal | None, Decimal | None]
+
+
+def _line_facts(lines: Sequence[_Numbers]) -> LineFacts:
+    # What an answer leaves out is zero.
+    whole = [(quantity or _ZERO, price or _ZERO, discount or _ZERO) for quantity, price, discount in lines]
+    texts = sorted(" ".join(map(plain_number, numbers)) for numbers in whole)
+    return LineFacts(len(lines), total(line_amount(*numbers) for numbers in whole), digest(_CONTENT, *texts))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFacts:
+    """A record of Hypatos without anything personal.
+
+    :param order_id: the order of 24SevenOffice that it was enriched from, as text; None if it does not say.
+    :param lines: how many lines it has, or None if it says nothing of them.
+    """
+
+    order_id: str | None
+    transaction_id: str | None
+    invoice_number: str | None
+    currency: str | None
+    net: Decimal | None
+    tax: Decimal | None
+    gross: Decimal | None
+    lines: int | None
+
+
+def read_record(external_id: str) -> Flow[RecordFacts | None]:
+    """Read a record of Hypatos, or return None if there is none.
+
+    :param external_id: key of the record.
+    """
+    try:
+        record = yield from hypatos.see_sales_order(external_id)
+    except NotFound:
+        return None
+    return record_facts(record)
+
+
+def record_facts(record: EnrichmentRecord) -> RecordFacts:
+    """Return a record without anything personal."""
+    given = (record.custom_metadata or {}).get("tfso")
+    state: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    texts = {name: None if value is None else str(value) for name, value in state.items()}
+    return RecordFacts(
+        order_id=texts.get("salesOrderId"),
+        transaction_id=texts.get("transactionId"),
+        invoice_number=texts.get("invoiceNumber"),
+        currency=record.currency,
+        net=record.total_net_amount,
+        tax=record.total_tax_amount,
+        gross=record.total_gross_amount,
+        lines=None if record.sales_order_lines is None else len(record.sales_order_lines),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A business order that the caller knows of.
+
+    :param order_key: the caller's name for it.
+    :param key: short hash of organization and order key, as a marker carries it.
+    :param content: fingerprint of what was asked for, as a marker carries it; None if it was not given.
+    :param net: its total before tax; None if it was not given.
+    :param lines: its lines, or None if they were not given.
+    :param external_id: key of its record in Hypatos, or None if it was not given.
+    """
+
+    order_key: str
+    key: str
+    content: str | None = None
+    net: Decimal | None = None
+    lines: LineFacts | None = None
+    external_id: str | None = None
+
+
+def expected_of(item: Any, organization: str) -> Expected:
+    """Return a business order that the caller knows of.
+
+    :param item: an object with ``order_key``, and perhaps ``order`` and ``lines`` as they were created, ``net_amount``
+        as the create task returned it, and ``external_id``; or the order key alone.
+    :param organization: organization id.
+    :raises InvalidInput: naming the broken rule with its place.
+    """
+    given: Mapping[str, Any] = item if isinstance(item, Mapping) else {"order_key": item}
+    order_key = given.get("order_key")
+    if isinstance(order_key, bool) or not isinstance(order_key, str | int) or not str(order_key).strip():
+        raise InvalidInput([Problem("order_key", "your name for the business order is required")])
+    external_id = given.get("external_id")
+    net = given.get("net_amount")
+    content, lines = _asked_for(given)
+    return Expected(
+        order_key=str(order_key),
+        key=key_of(organization, str(order_key)),
+        content=content,
+        net=None if net is None else amount(net, "net_amount"),
+        lines=lines,
+        external_id=None if external_id is None else str(external_id),
+    )
+
+
+def _asked_for(given: Mapping[str, Any]) -> tuple[str | None, LineFacts | None]:
+    order, lines = given.get("order"), given.get("lines")
+    if lines is None:
+        return None, None
+    if not isinstance(lines, Sequence) or isinstance(lines, str | bytes):
+        raise InvalidInput([Problem("lines", f"a list of lines is needed, not {type(lines).__name__}")])
+    checked = [validate(Line, line, f"lines[{index}]") for index, line in enumerate(lines)]
+    content = None if order is None else fingerprint(validate(SalesOrderCreate, order, "order"), checked)
+    if any(line.quantity is None or line.price is None for line in checked):
+        # 24SevenOffice fills in what was left out, from the product.
+        return content, LineFacts(len(checked), None, None)
+    return content, _line_facts([(line.quantity, line.price, line.discount_rate) for line in checked])

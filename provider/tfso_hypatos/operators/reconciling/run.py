@@ -1,0 +1,269 @@
+"""One run of a reconciliation: list the orders, read the ledger, then look at each order and say what is the matter."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from tfso_hypatos.clients.tfso_ledger import walk_transaction_lines
+from tfso_hypatos.clients.tfso_lists import Page, walk_sales_orders
+from tfso_hypatos.exceptions import BatchFailed, Failure, PermissionDenied, Stopped, TfsoHypatosError
+from tfso_hypatos.flows.enrich import enrich
+from tfso_hypatos.flows.intent import Holder
+from tfso_hypatos.flows.reconciliation import OrderFacts, RecordFacts, facts_of, read_lines, read_record
+from tfso_hypatos.flows.repair import Outcome, plan_enrichment, plan_withdrawal, withdraw_stray
+from tfso_hypatos.flows.setbacks import Timing
+from tfso_hypatos.hooks.hypatos import HypatosHook
+from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.models.tfso_ledger import TransactionLine
+from tfso_hypatos.operators.reconciling.arguments import Wanted
+from tfso_hypatos.reports.classes import OrderClass
+from tfso_hypatos.reports.classify import Case, Finding, Rules, classify, is_posted
+from tfso_hypatos.reports.rows import Row, Summary, row_of, row_of_missing
+from tfso_hypatos.reports.store import Store
+
+log = logging.getLogger(__name__)
+
+LEDGER_MARGIN = datetime.timedelta(days=7)
+"""How far from the dates of the invoices their transactions are looked for."""
+
+MOST_LISTED = 20
+"""Repairs that failed which the error of the task names; the report has all of them."""
+
+
+@dataclass
+class Tools:
+    """What a run works with.
+
+    :param tfso: hook on 24SevenOffice.
+    :param hypatos: hook on Hypatos, or None if it is not asked.
+    :param store: where what was read is kept.
+    :param me: this try of this task.
+    :param timing: the waits of the protocol.
+    :param killed: says whether the task was killed.
+    """
+
+    tfso: TfsoHook
+    hypatos: HypatosHook | None
+    store: Store
+    me: Holder
+    timing: Timing
+    killed: Callable[[], bool]
+
+
+class Reconciliation:
+    """One try at a reconciliation.
+
+    :param wanted: what is to be reconciled, and how.
+    :param tools: what it works with.
+    """
+
+    def __init__(self, wanted: Wanted, tools: Tools) -> None:
+        self._wanted = wanted
+        self._tools = tools
+        self._store = tools.store
+        self._slots = asyncio.Semaphore(wanted.concurrency)
+        self._as_of: datetime.datetime | None = None
+        self._ledger = False
+        self._hypatos_denied = False
+        self._without_id = 0
+        self._ignored = 0
+        self._failures: list[Failure] = []
+        self._failed: Counter[str] = Counter()
+        self._rules = Rules(datetime.datetime.now(datetime.UTC))
+        period = wanted.period
+        self.summary = Summary((period.date_from, period.date_to), self._rules.as_of, repair_mode=wanted.repair)
+
+    async def run(self) -> None:
+        """Read everything, and keep what is the matter with each order.
+
+        :raises TfsoHypatosError: if something could not be read.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._tools.tfso)
+            if self._tools.hypatos is not None:
+                await stack.enter_async_context(self._tools.hypatos)
+            await self._tools.tfso.adrive(walk_sales_orders(self._wanted.period.filters(), self._keep))
+            self._set_clock()
+            await self._read_ledger()
+            self._claim_records()
+            for chunk in self._store.chunks():
+                await self._examine_all(chunk)
+        for expected in self._store.not_found():
+            row = row_of_missing(expected)
+            self._store.add_row(row)
+            self.summary.note_missing(row)
+        self._note_gaps()
+
+    def error(self) -> BatchFailed | None:
+        """Return the error of the repairs that failed, or None."""
+        if not self._failed:
+            return None
+        message = f"repairs failed: {sum(self._failed.values())}; the report is written and names them"
+        return BatchFailed(message, self._failures, self._failed)
+
+    def _keep(self, page: Page) -> bool:
+        if self._tools.killed():
+            raise Stopped("the task was killed while it listed orders")
+        self._as_of = self._as_of or page.as_of
+        mine = [sight.order for sight in page.orders if self._wanted.period.holds(sight.order)]
+        self._store.add_orders(map(facts_of, mine))
+        return True
+
+    def _set_clock(self) -> None:
+        wanted = self._wanted
+        as_of = self._as_of or datetime.datetime.now(datetime.UTC)
+        self._rules = Rules(as_of, wanted.not_invoiced_after_days, wanted.not_posted_after_days, wanted.grace)
+        self.summary.as_of = as_of
+
+    async def _read_ledger(self) -> None:
+        days = self._store.invoice_days()
+        if days is None:
+            return
+        first, last = days
+
+        def keep(lines: Sequence[TransactionLine]) -> None:
+            named = ((line.invoice_number, line.transaction_id) for line in lines)
+            self._store.add_postings((number, posting) for number, posting in named if number and posting)
+
+        day = datetime.timedelta(days=1)
+        try:
+            await self._tools.tfso.adrive(
+                walk_transaction_lines(first - LEDGER_MARGIN, last + LEDGER_MARGIN + day, keep)
+            )
+        except PermissionDenied:
+            scope = "api.accounting.transaction:read"
+            self.summary.notes.append(f"The ledger was not compared: the scope {scope} is not granted.")
+        else:
+            self._ledger = True
+
+    def _claim_records(self) -> None:
+        """Note which records of Hypatos several orders claim: none of those may be written."""
+        for chunk in self._store.chunks() if self._wanted.repair_classes else ():
+            for order in (each for each in chunk if each.is_invoiced):
+                external_id = self._wanted.external_ids.of(order, self._store.expected_for(order))
+                if external_id is not None:
+                    self._store.add_external_id(external_id)
+
+    async def _examine_all(self, orders: Sequence[OrderFacts]) -> None:
+        if self._tools.killed():
+            raise Stopped("the task was killed; no further order is looked at")
+        tasks = [asyncio.create_task(self._examine(order)) for order in orders]
+        try:
+            rows = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for found in rows:
+            if found is None:
+                self.summary.ignored += 1
+                continue
+            case, row = found
+            self._store.add_row(row)
+            self.summary.note(case, row)
+
+    async def _examine(self, order: OrderFacts) -> tuple[Case, Row] | None:
+        if order.key is None and self._wanted.ignore_unmarked:
+            return None
+        async with self._slots:
+            case, external_id = await self._case(order)
+            findings = classify(case, self._rules)
+            repair = await self._repair(case, findings, external_id)
+        url = self._tools.tfso.settings.template(
+            "order_url_template",
+            {
+                "order_id": order.order_id,
+                "organization_id": self._tools.tfso.organization,
+                "invoice_number": order.invoice_number,
+            },
+        )
+        return case, row_of(case, findings, external_id, url, None if repair is None else str(repair))
+
+    async def _case(self, order: OrderFacts) -> tuple[Case, str | None]:
+        expected = self._store.expected_for(order)
+        is_open = not order.is_invoiced and not order.is_inactive
+        lines = None
+        if is_open or (self._wanted.all_lines and not order.is_inactive):
+            lines = await self._tools.tfso.adrive(read_lines(order.order_id))
+        ledger = self._store.postings(order.invoice_number) if self._ledger and order.is_invoiced else None
+        case = Case(order, self._store.twins(order), expected, lines, ledger=ledger)
+        external_id = self._wanted.external_ids.of(order, expected)
+        if self._tools.hypatos is None or not is_posted(case):
+            return case, external_id
+        if external_id is None:
+            self._without_id += 1
+            return case, None
+        asked, record = await self._record(external_id)
+        case = Case(order, case.twins, expected, lines, record, record_asked=asked, ledger=ledger)
+        return case, external_id
+
+    async def _record(self, external_id: str) -> tuple[bool, RecordFacts | None]:
+        if self._tools.hypatos is None or self._hypatos_denied:
+            return False, None
+        try:
+            return True, await self._tools.hypatos.adrive(read_record(external_id))
+        except PermissionDenied:
+            self._hypatos_denied = True
+            return False, None
+
+    async def _repair(self, case: Case, findings: Sequence[Finding], external_id: str | None) -> Outcome | None:
+        kinds = {finding.kind.value for finding in findings} & self._wanted.repair_classes
+        if not kinds:
+            return None
+        if self._tools.killed():
+            raise Stopped("the task was killed; no further repair is begun")
+        order_id = case.order.order_id
+        try:
+            if OrderClass.STRAY_WITHOUT_LINES.value in kinds:
+                outcome = await self._withdraw(order_id, [twin.order_id for twin in case.twins])
+            elif external_id is not None and self._tools.hypatos is not None:
+                outcome = await self._enrich(self._tools.hypatos, external_id, case)
+            else:
+                return None
+        except Stopped:
+            raise
+        except TfsoHypatosError as error:
+            outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+            self._failed[type(error).__name__] += 1
+            if len(self._failures) < MOST_LISTED:
+                self._failures.append(Failure(f"sales order {order_id}", type(error).__name__, str(error)))
+        self.summary.repairs[outcome.kind] += 1
+        write = log.error if outcome.kind == "failed" else log.info
+        write("Repair of sales order %s (%s): %s", order_id, ", ".join(sorted(kinds)), outcome)
+        return outcome
+
+    async def _withdraw(self, order_id: int, twin_ids: Sequence[int]) -> Outcome:
+        tfso = self._tools.tfso
+        if self._wanted.repair == "apply":
+            flow = withdraw_stray(order_id, twin_ids, self._tools.me, tfso.organization, self._tools.timing)
+            return await tfso.adrive(flow)
+        plan = await tfso.adrive(plan_withdrawal(order_id, twin_ids))
+        return plan if isinstance(plan, Outcome) else Outcome("planned", plan.text)
+
+    async def _enrich(self, hypatos: HypatosHook, external_id: str, case: Case) -> Outcome:
+        if self._store.is_shared(external_id):
+            return Outcome("left", f"several invoiced orders claim the record {external_id!r}")
+        plan = await self._tools.tfso.adrive(plan_enrichment(external_id, case.order.order_id, case.record))
+        if isinstance(plan, Outcome):
+            return plan
+        if self._wanted.repair != "apply":
+            return Outcome("planned", plan.text)
+        headers = hypatos.insert_headers(await hypatos.asettings())
+        await hypatos.adrive(enrich(external_id, plan.patch, "insert" if case.record is None else "fail", headers))
+        return Outcome("done", plan.text)
+
+    def _note_gaps(self) -> None:
+        notes = self.summary.notes
+        if self._tools.hypatos is None:
+            notes.append("Hypatos was not compared: no external_id was given.")
+        if self._hypatos_denied:
+            notes.append("Hypatos was not compared, or not wholly: the scope enrichment.write is not granted.")
+        if self._without_id:
+            count = self._without_id
+            notes.append(f"Posted orders not compared with Hypatos, for their external id is not known: {count}.")

@@ -1,0 +1,1 @@
+"""What a reconciliation finds, and how it is shown to people."""

@@ -1,0 +1,94 @@
+"""The example DAG that reconciles, run for real on a messy book."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
+from tests.messy_book import Book, fill
+
+from tfso_hypatos.reports.classes import OrderClass
+from tfso_hypatos.sandbox.server import Sandbox
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+KEYS = [f"web-{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13)]
+
+runs_a_dag = [
+    pytest.mark.usefixtures("dags_folder"),
+    # Airflow's in-process API is built on the test client of Starlette, which wants another HTTP library.
+    pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`"),
+]
+
+
+def dag() -> DAG:
+    """Return the DAG, which fails at once."""
+    found = DagBag(str(DAGS)).dags["reconcile_sales_orders"]
+    for task in found.tasks:
+        task.retries = 0
+    return found
+
+
+def test_the_form_can_be_sent_as_it_stands() -> None:
+    form = dag().params
+    values = form.validate()
+    assert values["repair"] == "none"
+    assert all(form.get_param(name).schema.get("title") for name in values)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("date_from", "first of November"),
+        ("statuses", ["Invoiced"]),
+        ("not_invoiced_after_days", -1),
+        ("repair", "yes"),
+        ("repair_classes", ["two_orders"]),
+        ("report_path", ""),
+    ],
+)
+def test_the_form_refuses_what_cannot_be(name: str, wrong: Any) -> None:
+    form = dag().params
+    with pytest.raises(ParamValidationError):
+        form[name] = wrong
+
+
+class TestReconcileSalesOrders:
+    pytestmark = runs_a_dag
+
+    def test_a_messy_book_is_reported_and_repaired(self, sandbox: Sandbox, connections: object, tmp_path: Path) -> None:
+        book = Book(sandbox)
+        fill(book)
+        before = sandbox.state()["organizations"]
+        period = {"date_from": "2025-11-01", "date_to": "2025-11-30"}
+        conf = {**period, "report_path": tmp_path.as_uri(), "order_keys": KEYS, "external_id": "{order_key}"}
+
+        dry = self._run({**conf, "repair": "dry_run"}, tmp_path)
+
+        # The source of the form knows order numbers only: what was edited shows in nothing but its lines.
+        unseen = {"in_order", "content_drift"}
+        assert {name for name, count in dry["summary"]["counts"].items() if count} >= {
+            each.value for each in OrderClass
+        } - unseen
+        assert sandbox.state()["organizations"] == before
+
+        done = self._run({**conf, "repair": "apply"}, tmp_path)
+
+        assert dry["summary"]["repair"]["planned"] == done["summary"]["repair"]["done"] == 3
+        after = sandbox.state()
+        assert after["enrichment"]["web-4"]["customMetadata"]["tfso"]["salesOrderId"] == str(book.ids["unenriched"])
+        (books,) = [each for each in after["organizations"].values() if each["orders"]]
+        assert {each["id"]: each["status"] for each in books["orders"]}[book.ids["stray"]] == "Inactive"
+        assert books["deleted_orders"] == []
+
+    def _run(self, conf: dict[str, Any], folder: Path) -> dict[str, Any]:
+        seen = set(folder.glob("*/reconciliation.json"))
+        assert str(dag().test(run_conf=conf).state) == "success"
+        (new,) = set(folder.glob("*/reconciliation.json")) - seen
+        assert (new.parent / "reconciliation.html").read_text().startswith("<!doctype html>")
+        report: dict[str, Any] = json.loads(new.read_text())
+        return report
