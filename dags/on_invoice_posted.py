@@ -31,11 +31,13 @@ with DAG(
     schedule=[POSTED_INVOICES],
     catchup=False,
     is_paused_upon_creation=True,
+    # [START notifier]
     default_args={
         "retries": 3,
         "retry_delay": timedelta(minutes=2),
         "on_failure_callback": OrderNeedsPersonNotifier(),
     },
+    # [END notifier]
     tags=["24SevenOffice", "Hypatos"],
     doc_md=ABOUT,
 ):

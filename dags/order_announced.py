@@ -21,11 +21,12 @@ with DAG("order_announced", schedule=None, params={"order_key": "web-10047"}, ta
     # [END outlet]
 
 with DAG("after_invoicing", schedule=[INVOICED_SALES_ORDERS], catchup=False, tags=["24SevenOffice"], doc_md=__doc__):
-    # [START consumer]
+    # [START orders_of]
     @task(inlets=[INVOICED_SALES_ORDERS])
     def invoiced(**context: Any) -> list[int]:
         """Return the orders that were invoiced."""
         return [order["sales_order_id"] for order in orders_of_events(context, INVOICED_SALES_ORDERS)]
 
+    # [END orders_of]
+
     invoiced()
-    # [END consumer]

@@ -140,6 +140,7 @@ with DAG(
     tags=["24SevenOffice", "Hypatos"],
     doc_md=ABOUT,
 ):
+    # [START reconcile]
     ReconcileSalesOrdersOperator(
         task_id="reconcile",
         date_from="{{ params.date_from }}",
@@ -156,4 +157,5 @@ with DAG(
         repair="{{ params.repair }}",
         repair_classes="{{ params.repair_classes | tojson }}",
     )
+    # [END reconcile]
 # [END dag]

@@ -24,7 +24,7 @@ with DAG(
     tags=["24SevenOffice"],
     doc_md=ABOUT,
 ):
-    # [START lookups]
+    # [START orders_of]
     @task
     def orders_of(day: str) -> list[dict[str, Any]]:
         """Return the orders of a day."""
@@ -39,6 +39,8 @@ with DAG(
             {"sales_order_id": order.id, "status": order.status, "net_amount": str(order.net_amount or 0)}
             for order in orders
         ]
+
+    # [END orders_of]
 
     @task
     def invoiced_total(orders: list[dict[str, Any]]) -> str:
@@ -71,4 +73,3 @@ with DAG(
     found: Any = orders_of("{{ params.day }}")
     invoiced_total(found)
     check_totals(found)
-    # [END lookups]
