@@ -40,8 +40,9 @@ kills: $(STAMP) ## Kill real processes at every boundary, and let them race (abo
 	@$(BIN)/python tests/kills/races.py
 
 .PHONY: triggerer
-triggerer: $(STAMP) ## Kill the triggerer of a real Airflow while it waits for an invoice
+triggerer: $(STAMP) ## Kill the triggerer of a real Airflow while it waits for an invoice, and while it watches for all
 	@$(BIN)/python tests/kills/triggerer.py
+	@$(BIN)/python tests/kills/postings.py
 
 .PHONY: bench
 bench: $(STAMP) ## Measure ourselves against others, and write docs/benchmarks.md (about 10 minutes)
