@@ -14,7 +14,7 @@ from tests.conftest import Connections, Log
 from tests.messy_book import NAME, Book, expected, fill
 from tests.operators.conftest import Run
 
-from tfso_hypatos.exceptions import BatchFailed, ConfigurationError, InvalidInput, Stopped
+from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, ConfigurationError, InvalidInput, Stopped
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.sandbox.server import Sandbox
@@ -223,7 +223,7 @@ def test_a_repair_that_fails_fails_the_task_after_the_report_is_written(
 ) -> None:
     sandbox.add_fault(api="hypatos", method="POST", path="/enrichment/sales-orders", action="unauthorized", times=3)
     with pytest.raises(BatchFailed, match=r"repairs failed: 1; the report is written") as raised:
-        reconcile.with_source(repair="apply", repair_classes=REPAIRABLE)
+        reconcile.with_source(repair="apply", repair_classes=["not_enriched"], concurrency=1)
     assert raised.value.failures[0].order == f"sales order {messy.ids['unenriched']}"
     report = json.loads((tmp_path / "report" / "reconciliation.json").read_text())
     assert report["summary"]["repair"]["failed"] == 1
@@ -404,3 +404,15 @@ def test_a_killed_task_looks_at_no_further_order(book: Book, reconcile: Reconcil
     with pytest.raises(Stopped):
         run.execute(task)
     assert len(log.sent()) <= before + 1
+
+
+def test_a_service_that_fails_ends_the_run_with_its_error(
+    book: Book, reconcile: Reconciler, run: Run, log: Log, sandbox: Sandbox
+) -> None:
+    for number in range(6):
+        book.make(f"order {number}", f"web-{number}")
+    seen = len(log.sent("GET", "/lines"))
+    sandbox.add_fault(api="tfso", method="GET", path="/lines$", action="unauthorized", times=3)
+    with pytest.raises(AuthenticationFailed):
+        run.execute(reconcile.task(concurrency=1))
+    assert len(log.sent("GET", "/lines")) == seen + 3

@@ -69,7 +69,7 @@ class Reconciliation:
         self._store = tools.store
         self._slots = asyncio.Semaphore(wanted.concurrency)
         self._as_of: datetime.datetime | None = None
-        self._ledger = False
+        self._ledger = self._broken = False
         self._hypatos_denied = False
         self._without_id = 0
         self._ignored = 0
@@ -153,14 +153,11 @@ class Reconciliation:
     async def _examine_all(self, orders: Sequence[OrderFacts]) -> None:
         if self._tools.killed():
             raise Stopped("the task was killed; no further order is looked at")
-        tasks = [asyncio.create_task(self._examine(order)) for order in orders]
-        try:
-            rows = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # One that fails must not cut off the repair of another one in the middle; no further one is begun.
+        rows = await asyncio.gather(*map(self._examine, orders), return_exceptions=True)
         for found in rows:
+            if isinstance(found, BaseException):
+                raise found
             if found is None:
                 self.summary.ignored += 1
                 continue
@@ -172,9 +169,15 @@ class Reconciliation:
         if order.key is None and self._wanted.ignore_unmarked:
             return None
         async with self._slots:
-            case, external_id = await self._case(order)
-            findings = classify(case, self._rules)
-            repair = await self._repair(case, findings, external_id)
+            if self._broken:
+                raise Stopped("an order before this one could not be read")
+            try:
+                case, external_id = await self._case(order)
+                findings = classify(case, self._rules)
+                repair = await self._repair(case, findings, external_id)
+            except BaseException:
+                self._broken = True
+                raise
         url = self._tools.tfso.settings.template(
             "order_url_template",
             {
