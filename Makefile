@@ -10,6 +10,9 @@ SANDBOX_PORT ?= 8780
 CHECKED := provider tests dags docs .make
 PAGES := build/docs
 
+# Without compiled files each of the many processes of a test run would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -29,6 +32,10 @@ airflow: $(STAMP) ## Open the example DAG in the Airflow UI, with the sandbox (P
 .PHONY: test
 test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+.PHONY: simulation
+simulation: $(STAMP) ## Let simulated runs race a thousand times in every setting (about 6 minutes)
+	@$(BIN)/python tests/flows/simulation.py
 
 .PHONY: faults
 faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 10 minutes)

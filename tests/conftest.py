@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 import pytest
 import requests
+from tests.skipped_time import skip_pauses
 
 from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.budget import BUDGETS
@@ -52,9 +53,12 @@ CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"
 AUDIENCE = "https://api.24sevenoffice.com"
 
-HURRIED = Patience(attempts=4, budget=5.0, longest_wait=0.02)
+HURRIED = Patience(attempts=4, budget=60.0, longest_wait=0.02)
 """Repeats like the product, but hardly waits between two sends."""
 
+
+SETTLE_SECONDS = 0.4
+"""Short, for tests wait for it; a quarter of it is time enough for a look and a change on a slow machine."""
 
 SLOW_FIRST = ("tests/faults/", "tests/dags/", "tests/benchmarks/", "tests/kills/", "tests/test_")
 """What takes long begins first, so that no process is left with it at the end."""
@@ -181,15 +185,15 @@ class Connections:
         given = {
             "organization_id": ORGANIZATION,
             "token_url": self._sandbox.tfso_token_url,
-            "settle_seconds": 0.12,
-            "timeout": 2,
+            "settle_seconds": SETTLE_SECONDS,
+            "timeout": 10,
             **(extra or {}),
         }
         self._set(conn_id, {"conn_type": "tfso", "host": self._sandbox.tfso_url}, given, fields)
 
     def hypatos(self, conn_id: str = "hypatos_default", extra: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Set a connection to Hypatos: the sandbox's, with other fields where given; None leaves one out."""
-        given = {"timeout": 2, **(extra or {})}
+        given = {"timeout": 10, **(extra or {})}
         self._set(conn_id, {"conn_type": "hypatos", "host": self._sandbox.hypatos_url}, given, fields)
 
     def _set(self, conn_id: str, base: dict[str, Any], extra: dict[str, Any], fields: dict[str, Any]) -> None:
@@ -212,6 +216,13 @@ def connections(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> Connection
     return connections
 
 
+@pytest.fixture
+def skipped_pauses(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a connection with the settle time of the product, and let it pass at once: for one flow at a time."""
+    skip_pauses(monkeypatch)
+    connections.tfso(extra={"settle_seconds": None})
+
+
 @dataclass
 class Services:
     """The sandbox's two services, as the transports know them."""
@@ -223,13 +234,13 @@ class Services:
         credentials = Credentials(
             self.sandbox.tfso_token_url, CLIENT_ID, CLIENT_SECRET, organization=ORGANIZATION, audience=AUDIENCE
         )
-        return _changed(Service("24SevenOffice", self.sandbox.tfso_url, credentials, 1.0, HURRIED), changes)
+        return _changed(Service("24SevenOffice", self.sandbox.tfso_url, credentials, 30.0, HURRIED), changes)
 
     def hypatos(self, **changes: Any) -> Service:
         """Return Hypatos; with other credentials where their names are given."""
         url = self.sandbox.hypatos_url
         credentials = Credentials(f"{url}/auth/token", CLIENT_ID, CLIENT_SECRET, basic=True)
-        return _changed(Service("Hypatos", url, credentials, 1.0, HURRIED), changes)
+        return _changed(Service("Hypatos", url, credentials, 30.0, HURRIED), changes)
 
 
 def _changed(service: Service, changes: dict[str, Any]) -> Service:
@@ -350,7 +361,7 @@ class Script:
     def service(self, **changes: Any) -> Service:
         """Return 24SevenOffice at this server; its tokens come from ``/token``."""
         credentials = Credentials(f"{self.url}/token", CLIENT_ID, CLIENT_SECRET, organization=ORGANIZATION)
-        return _changed(Service("24SevenOffice", f"{self.url}/v1", credentials, 1.0, HURRIED), changes)
+        return _changed(Service("24SevenOffice", f"{self.url}/v1", credentials, 30.0, HURRIED), changes)
 
     def gives(self, answer: Callable[[Asked], Reply]) -> None:
         """Answer requests by a function, and token requests with a token."""

@@ -86,25 +86,28 @@ def test_a_stop_interrupts_a_pause(services: Services) -> None:
         transport = SyncTransport(services.tfso(), session)
         timer = threading.Timer(0.1, transport.stop)
         timer.start()
-        started = clock.now()
         with pytest.raises(Stopped, match="stopped while waiting"):
-            transport.drive(pause(30, "the settle time"))
+            transport.drive(pause(1e6, "the settle time"))
         timer.join()
-    assert clock.now() - started < 1
 
 
 def test_a_stop_interrupts_the_wait_before_a_repeat(services: Services, sandbox: Any, log: Log) -> None:
-    sandbox.add_fault(action="rate_limit", retry_after=30, method="POST", path="salesorders")
+    sandbox.add_fault(action="rate_limit", retry_after=1e6, method="POST", path="salesorders")
     with requests.Session() as session:
-        transport = SyncTransport(services.tfso(patience=Patience()), session)
-        timer = threading.Timer(0.15, transport.stop)
-        timer.start()
-        started = clock.now()
+        transport = SyncTransport(services.tfso(patience=Patience(budget=1e9)), session)
+
+        def stop_once_refused() -> None:
+            while not log.sent("POST"):
+                time.sleep(0.01)
+            transport.stop()
+
+        stopper = threading.Thread(target=stop_once_refused)
+        stopper.start()
         with pytest.raises(Stopped):
             transport.drive(tfso.create_sales_order(ORDER))
-        timer.join()
-    assert clock.now() - started < 1
+        stopper.join()
     assert log.orders == []
+    assert len(log.sent("POST")) == 1
 
 
 def test_a_change_that_came_too_late_is_not_sent(driver: Driver, services: Services, log: Log) -> None:
@@ -145,7 +148,7 @@ def test_a_change_whose_connection_takes_too_long_is_not_sent(
     with pytest.raises(NotSent):
         driver.run(by_name, tfso.create_sales_order(ORDER, not_after=clock.now() + 0.2))
     assert log.sent("POST", "/salesorders") == []
-    driver.run(by_name, tfso.create_sales_order(ORDER, not_after=clock.now() + 5))
+    driver.run(by_name, tfso.create_sales_order(ORDER, not_after=clock.now() + 60))
     assert log.sent("POST", "/salesorders") != []
 
 
@@ -153,15 +156,15 @@ def test_the_clock_goes_on_and_is_never_set_back() -> None:
     moments = [clock.now() for _ in range(100)]
     assert moments == sorted(moments)
     if sys.platform == "linux":
-        assert clock.now() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=2)
+        assert clock.now() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=10)
 
 
 def test_a_change_is_not_repeated_past_its_time(driver: Driver, services: Services, sandbox: Any, log: Log) -> None:
-    sandbox.add_fault(action="rate_limit", retry_after=0.3, method="POST", path="salesorders", times=9)
-    started = clock.now()
+    sandbox.add_fault(action="rate_limit", retry_after=60, method="POST", path="salesorders", times=9)
+    not_after = clock.now() + 50
     with pytest.raises((RateLimited, NotSent)):
-        driver.run(services.tfso(), tfso.create_sales_order(ORDER, not_after=started + 0.2))
-    assert clock.now() - started < 0.3
+        driver.run(services.tfso(patience=Patience(budget=1e6)), tfso.create_sales_order(ORDER, not_after=not_after))
+    assert clock.now() < not_after
     assert len(log.sent("POST")) == 1
 
 

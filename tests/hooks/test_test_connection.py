@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def outcome(hook: TfsoHook | HypatosHook) -> tuple[bool, str]:
     started = time.monotonic()
     works, message = hook.test_connection()
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 30
     assert "sandbox-secret" not in message
     assert "hemmelig" not in message
     return works, message
@@ -96,8 +96,9 @@ def test_a_missing_scope_fails_at_the_api(connections: Connections, sandbox: Any
 def test_a_service_in_trouble_is_told_at_once(
     connections: Connections, sandbox: Any, monkeypatch: pytest.MonkeyPatch, path: str, action: str
 ) -> None:
-    monkeypatch.setattr(base, "TEST_TIMEOUT", 0.3)
-    sandbox.add_fault(action=action, path=path, seconds=1, times=9, retry_after=60)
+    if action == "hang_before":
+        monkeypatch.setattr(base, "TEST_TIMEOUT", 1.5)
+    sandbox.add_fault(action=action, path=path, seconds=600, times=9, retry_after=60)
     works, message = outcome(TfsoHook())
     assert not works
     assert message.startswith("access token: " if path == "token" else "API: ")

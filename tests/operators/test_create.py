@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.conftest import Log
     from tests.operators.conftest import Run, Store
 
-pytestmark = pytest.mark.usefixtures("connections")
+pytestmark = pytest.mark.usefixtures("skipped_pauses")
 
 KEYS = {
     "order_key",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import Log
     from tests.operators.conftest import Run
 
-pytestmark = pytest.mark.usefixtures("connections")
+pytestmark = pytest.mark.usefixtures("skipped_pauses")
 
 KEYS = {
     "sales_order_id",
@@ -273,23 +272,6 @@ def test_the_invoice_task_of_the_same_dag_goes_on_without_taking_over(
     asked, marker = json.loads(change["body"]), log.order["internalMemo"]
     assert asked == {"status": "Invoice", "internalMemo": marker}
     assert marker.endswith("!")
-
-
-def test_two_invoice_tasks_of_a_dag_do_not_share_the_order(
-    run: Run, log: Log, order: dict[str, Any], lines: list[dict[str, Any]]
-) -> None:
-    log.sandbox.configure(reinvoice="invoice_again")
-    with DAG("orders", schedule=None):
-        create = CreateSalesOrderOperator(task_id="create", order=order, lines=lines, order_key="k")
-        output: Any = create.output
-        invoices = [InvoiceSalesOrderOperator(task_id=f"invoice{n}", sales_order_id=output) for n in (1, 2)]
-    created = run.execute(create)
-    for invoice in invoices:
-        invoice.sales_order_id = created
-    with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(run.execute, invoices))
-    assert sorted(result["invoiced"] for result in results) == [False, True]
-    assert len(log.invoices) == 1
 
 
 def test_a_status_that_may_mean_being_invoiced_sends_nothing(

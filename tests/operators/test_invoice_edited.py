@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conftest import Log
     from tests.operators.conftest import Run
 
-pytestmark = pytest.mark.usefixtures("connections")
+pytestmark = pytest.mark.usefixtures("skipped_pauses")
 
 
 def created(run: Run, order: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 
+from tfso_hypatos.sandbox.delivery import Later
 from tfso_hypatos.sandbox.server import Sandbox
 
 ORGANIZATION = "100000000000001"
@@ -31,14 +34,14 @@ class Tfso:
 
     def sign_in(self) -> None:
         form = {**TOKEN_REQUEST, "login_organization": self.organization}
-        answer = requests.post(self.sandbox.tfso_token_url, json=form, timeout=5)
+        answer = requests.post(self.sandbox.tfso_token_url, json=form, timeout=30)
         self.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def call(self, method: str, path: str, value: Any = None, **options: Any) -> requests.Response:
         if value is not None:
             options["json"] = value
         address = path if path.startswith("http") else self.sandbox.tfso_url + path
-        return self.session.request(method, address, timeout=options.pop("timeout", 5), **options)
+        return self.session.request(method, address, timeout=options.pop("timeout", 30), **options)
 
     def order(self, *lines: dict[str, Any], **header: Any) -> int:
         answer = self.call("POST", "/salesorders", {"customer": CUSTOMER, **header})
@@ -75,11 +78,11 @@ class Hypatos:
         self.session = requests.Session()
         form = {"grant_type": "client_credentials"}
         login = ("sandbox-client", "sandbox-secret")
-        answer = requests.post(f"{sandbox.hypatos_url}/auth/token", data=form, auth=login, timeout=5)
+        answer = requests.post(f"{sandbox.hypatos_url}/auth/token", data=form, auth=login, timeout=30)
         self.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.sandbox.hypatos_url + path, timeout=5, **options)
+        return self.session.request(method, self.sandbox.hypatos_url + path, timeout=30, **options)
 
     def insert(self, **record: Any) -> requests.Response:
         return self.call("POST", "/enrichment/sales-orders", json=record)
@@ -87,6 +90,36 @@ class Hypatos:
     def patch(self, key: str, body: str, media_type: str = "application/merge-patch+json") -> requests.Response:
         headers = {"Content-Type": media_type}
         return self.call("PATCH", f"/enrichment/sales-orders/{key}", data=body.encode(), headers=headers)
+
+
+class Held:
+    """What the sandbox would do after a while; it does it when a test says so."""
+
+    def __init__(self) -> None:
+        self._works: list[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = []
+
+    def keep(self, _later: Later, _seconds: float, work: Callable[[], object]) -> None:
+        """Stand in for :meth:`Later.start`."""
+        self._works.append((asyncio.get_running_loop(), work))
+
+    def release(self) -> None:
+        """Do what was to be done first."""
+        loop, work = self._works.pop(0)
+
+        async def do() -> None:
+            done = work()
+            if inspect.isawaitable(done):
+                await done
+
+        asyncio.run_coroutine_threadsafe(do(), loop).result(60)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    """Hold what the sandbox would do after a while."""
+    held = Held()
+    monkeypatch.setattr(Later, "start", lambda later, seconds, work: held.keep(later, seconds, work))
+    return held
 
 
 @pytest.fixture(scope="session")

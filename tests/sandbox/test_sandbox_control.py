@@ -19,7 +19,7 @@ from tfso_hypatos.sandbox import service
 from tfso_hypatos.sandbox.server import Sandbox, is_loopback
 
 if TYPE_CHECKING:
-    from tests.sandbox.conftest import Hypatos, Tfso
+    from tests.sandbox.conftest import Held, Hypatos, Tfso
 
 ROOT = Path(__file__).parents[2]
 ORGANIZATION = "100000000000001"
@@ -28,7 +28,7 @@ LINE = {"description": "<b>Coffee</b>", "quantity": 3, "price": 99.99}
 
 
 def control(sandbox: Sandbox, method: str, name: str, value: Any = None) -> requests.Response:
-    return requests.request(method, f"{sandbox.url}/__sandbox__/{name}", json=value, timeout=5)
+    return requests.request(method, f"{sandbox.url}/__sandbox__/{name}", json=value, timeout=30)
 
 
 def test_control_over_http(tfso: Tfso, sandbox: Sandbox) -> None:
@@ -103,18 +103,18 @@ def test_pages_escape_everything(tfso: Tfso, hypatos: Hypatos, sandbox: Sandbox)
         "/documents/%3Cu%3E",
     )
     for path in paths:
-        answer = requests.get(sandbox.url + path, timeout=5)
+        answer = requests.get(sandbox.url + path, timeout=30)
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/html")
         assert "script-src" in answer.headers["Content-Security-Policy"]
         for bad in ("<script>alert", "<b>Coffee", "<i>", "<img", "<u>", "</pre><script>", "<em>"):
             assert bad not in answer.text
-    home = requests.get(sandbox.url, timeout=5).text
+    home = requests.get(sandbox.url, timeout=30).text
     for good in ("&lt;b&gt;Coffee&lt;/b&gt;", "10001", "299.97", "374.96", "page_default = 7", "pending"):
         assert good in home
-    assert requests.get(f"{sandbox.url}/orders/{ORGANIZATION}/99", timeout=5).status_code == 404
-    assert requests.get(f"{sandbox.url}/orders/x/99", timeout=5).status_code == 404
-    assert requests.get(f"{sandbox.url}/favicon.ico", timeout=5).status_code == 404
+    assert requests.get(f"{sandbox.url}/orders/{ORGANIZATION}/99", timeout=30).status_code == 404
+    assert requests.get(f"{sandbox.url}/orders/x/99", timeout=30).status_code == 404
+    assert requests.get(f"{sandbox.url}/favicon.ico", timeout=30).status_code == 404
 
 
 def test_log_is_bounded(tfso: Tfso, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,11 +126,11 @@ def test_log_is_bounded(tfso: Tfso, sandbox: Sandbox, monkeypatch: pytest.Monkey
     assert [entry["n"] for entry in sandbox.requests()] == [2, 3]
 
 
-def test_reset_forgets_what_was_asked_before(tfso: Tfso, sandbox: Sandbox) -> None:
-    sandbox.add_fault(action="commit_late", seconds=0.05, status=504)
+def test_reset_forgets_what_was_asked_before(tfso: Tfso, sandbox: Sandbox, held: Held) -> None:
+    sandbox.add_fault(action="commit_late", status=504)
     assert tfso.call("POST", "/salesorders", {"customer": CUSTOMER}).status_code == 504
     sandbox.reset()
-    time.sleep(0.08)
+    held.release()
     assert tfso.books["orders"] == []
 
 
@@ -138,8 +138,8 @@ def test_start_and_stop_leave_nothing() -> None:
     threads = threading.active_count()
     began = time.monotonic()
     with Sandbox(page_default=2) as sandbox:
-        assert time.monotonic() - began < 0.3
-        assert requests.get(sandbox.url, timeout=5).status_code == 200
+        assert time.monotonic() - began < 10
+        assert requests.get(sandbox.url, timeout=30).status_code == 200
         assert sandbox.connections()["tfso_default"]["host"] == sandbox.tfso_url
     assert threading.active_count() == threads
     assert sandbox.state()["settings"]["page_default"] == 2
@@ -150,21 +150,22 @@ def test_start_and_stop_leave_nothing() -> None:
 
 def test_stops_while_a_client_waits() -> None:
     with Sandbox() as sandbox:
-        sandbox.add_fault(action="hang_before", seconds=30)
+        sandbox.add_fault(action="hang_before", seconds=600)
         outcome: list[str] = []
 
         def wait() -> None:
             with pytest.raises(requests.ConnectionError):
-                requests.get(f"{sandbox.tfso_url}/salesorders", timeout=10)
+                requests.get(f"{sandbox.tfso_url}/salesorders", timeout=60)
             outcome.append("cut off")
 
         client = threading.Thread(target=wait)
         client.start()
-        time.sleep(0.1)
+        while not sandbox.requests():
+            time.sleep(0.01)
         began = time.monotonic()
-    client.join(5)
+    client.join(60)
     assert outcome == ["cut off"]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20
 
 
 async def test_parallel_requests_are_single_steps(sandbox: Sandbox) -> None:
@@ -214,10 +215,10 @@ def test_command_line(ending: signal.Signals) -> None:
         output = process.stdout
         assert output is not None
         url = output.readline().split()[-1]
-        settings = requests.get(f"{url}__sandbox__/settings", timeout=5).json()
+        settings = requests.get(f"{url}__sandbox__/settings", timeout=30).json()
         assert (settings["transaction_delay"], settings["newest_first"]) == (2.5, True)
         process.send_signal(ending)
         rest = output.read()
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
     assert "AIRFLOW_CONN_TFSO_DEFAULT=" in rest
     assert "AIRFLOW_CONN_HYPATOS_DEFAULT=" in rest

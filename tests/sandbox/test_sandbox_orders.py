@@ -258,12 +258,12 @@ def test_transaction_comes_later(tfso: Tfso, sandbox: Sandbox) -> None:
     assert "transaction" not in tfso.invoice(number)["invoice"]
     assert "transaction" not in tfso.read(number)["invoice"]
     assert tfso.read(number)["invoice"]["transaction"]["id"] == tfso.books["invoices"][0]["transaction_id"]
-    sandbox.configure(transaction_reads=0, transaction_delay=0.1)
+    sandbox.configure(transaction_reads=0, transaction_delay=60)
     number = tfso.order(LINE)
     assert "transaction" not in tfso.invoice(number)["invoice"]
     window = {"dateFrom": "2000-01-01", "dateTo": "2999-01-01"}
     assert len(tfso.call("GET", "/transactionlines", params=window).json()) == 1
-    time.sleep(0.12)
+    sandbox.configure(clock_offset=61)
     assert tfso.read(number)["invoice"]["transaction"]
     lines = tfso.call("GET", "/transactionlines", params={**window, "invoiceNumber": "10002"}).json()
     assert lines[0]["transaction"]["id"] == tfso.read(number)["invoice"]["transaction"]["id"]
