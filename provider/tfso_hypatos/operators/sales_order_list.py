@@ -25,8 +25,8 @@ class ListSalesOrdersOperator(ApiOperator):
     """List the sales orders in 24SevenOffice that filters let through: all pages, lowest id first.
 
     Returns a list of dicts with ``sales_order_id``, ``status``, ``expected_status`` (the same), ``gross_amount`` (as
-    text), ``currency``, ``customer_id`` and ``date``. :class:`InvoiceSalesOrdersOperator` takes the list for its
-    ``orders``, and :class:`InvoiceSalesOrderOperator` each of them for its ``sales_order_id``; both refuse an order
+    text), ``currency``, ``customer_id`` and ``date``. :class:`.InvoiceSalesOrdersOperator` takes the list for its
+    ``orders``, and :class:`.InvoiceSalesOrderOperator` each of them for its ``sales_order_id``; both refuse an order
     whose status, total, customer or currency is another one by then.
 
     The filters are applied again to what the server lists, for a server ignores those that it does not know.

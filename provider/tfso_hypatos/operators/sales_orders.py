@@ -96,7 +96,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     :param orders: what :class:`CreateSalesOrdersOperator` returned (``orders=create.output``); or a list of ids, of its
         results, or of objects with either as ``sales_order_id``. An object may also have ``order_key``,
         ``expected_gross_amount``, ``expected_status``, and its own ``invoice_date``, ``due_date``, ``payment_terms``
-        and ``distribution_method``. What :class:`ListSalesOrdersOperator` returned will do. Or the list's JSON text.
+        and ``distribution_method``. What :class:`.ListSalesOrdersOperator` returned will do. Or the list's JSON text.
         (templated)
     :param path: instead of ``orders``, a file of JSON lines, one such object in each; or a folder of them: the
         ``results_path`` of an earlier task. (templated)
