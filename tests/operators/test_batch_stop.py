@@ -84,14 +84,15 @@ def test_a_kill_stops_before_the_next_changes_and_a_retry_does_the_rest(
 
 
 def when_written(monkeypatch: pytest.MonkeyPatch, folder: Path, operator: Any, *, kill: bool) -> list[int]:
-    """Answer requests that a fault makes slow only once results are in a file; return how many lines they were."""
+    """Answer requests that a fault makes slow only once two results are in a file; return how many there were."""
     seen: list[int] = []
 
     def look() -> None:
-        deadline = time.monotonic() + 20
-        while not (parts := list(folder.glob("*.jsonl"))) and time.monotonic() < deadline:
+        lines, deadline = 0, time.monotonic() + 20
+        while lines < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        seen.extend(len(part.read_text().splitlines()) for part in parts)
+            lines = sum(len(part.read_text().splitlines()) for part in folder.glob("*.jsonl"))
+        seen.append(lines)
 
     async def wait(*_: Any, **__: Any) -> None:
         if kill:
