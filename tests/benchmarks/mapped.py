@@ -14,7 +14,8 @@ from typing import Self
 
 from tests.benchmarks.processes import connections_to
 from tests.kills.files import Files
-from tests.kills.rig import CHAIN, Template
+from tests.kills.rig import CHAIN
+from tests.kills.template import Template
 
 AT_ONCE = 4
 """Processes at the same time: two for each core."""

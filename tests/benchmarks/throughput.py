@@ -20,7 +20,7 @@ from tests.benchmarks.mapped import Mapped, processor_seconds
 from tests.benchmarks.processes import STUB, connected, connections_to, control, sandbox, served
 from tests.benchmarks.tables import Row, Scale, over
 from tests.benchmarks.timing import undisturbed
-from tests.kills.worker import ORDER
+from tests.kills.dags import ORDER
 from tests.operators.conftest import Run
 
 from tfso_hypatos.clients.budget import BUDGETS
