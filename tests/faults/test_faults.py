@@ -106,7 +106,8 @@ def broken(target: Target, way: Way, **patches: Any) -> set[str]:
     repeat = mock.patch("tfso_hypatos.clients.repeat.may_repeat", return_value=True)
     rules = mock.patch.multiple("tfso_hypatos.flows.create", **patches) if patches else contextlib.nullcontext()
     with repeat, rules, Bench("broken") as bench:
-        return set(play(bench, Cell(way, target, "drop_after")).broken)
+        # On a busy machine one of several orders may be looked at again before its request is repeated, as it should.
+        return set(play(bench, Cell(way, target, "drop_after", "twice" if way.batch else "once")).broken)
 
 
 @pytest.mark.parametrize("way", [ONE, SEVERAL], ids=str)

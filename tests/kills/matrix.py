@@ -139,11 +139,12 @@ def batch_kills() -> list[Cell]:
 
 
 def pairs(outcomes: Iterable[Outcome], chance: random.Random, count: int = PAIRS) -> list[Cell]:
-    """Return cells with a second kill in the try after the first one."""
+    """Return cells with a second kill in the try after the first one: so many for each, and one for a batch."""
     cells = []
     for cell, _, killed, requests in outcomes:
         if killed and requests:
-            for _ in range(count):
+            # Of batches, with all their requests, there are enough first kills.
+            for _ in range(1 if "batch" in WORLDS[cell.world] else count):
                 second = Kill(chance.choice(list(REQUESTS)), chance.randint(1, requests))
                 cells.append(replace(cell, kills=(*cell.kills, second)))
     return list(dict.fromkeys(cells))
