@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from tfso_hypatos.flows.approval import Bill
 from tfso_hypatos.flows.billing import Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
@@ -33,6 +34,25 @@ def created_result(order_key: str, created: Created) -> dict[str, Any]:
         "gross_amount": _amount(order.gross_amount),
     }
     return result if created.holder is None else {**result, "holder": str(created.holder)}
+
+
+def approval_facts(order_key: str | None, bill: Bill) -> dict[str, Any]:
+    """Return what was approved, or is to be: what the invoice step compares the order with."""
+    order = bill.order
+    facts: dict[str, Any] = {
+        "sales_order_id": order.id,
+        "status": order.status,
+        **Payer.of(order)._asdict(),
+        "net_amount": _amount(order.net_amount),
+        "tax_amount": _amount(order.tax_amount),
+        "gross_amount": _amount(order.gross_amount),
+    }
+    if order_key is not None:
+        facts["order_key"] = order_key
+    if bill.lines:
+        facts["line_ids"] = [line.id for line in bill.lines]
+        facts["line_hashes"] = [line_hash(line) for line in bill.lines]
+    return facts
 
 
 def invoice_result(order: SalesOrder) -> dict[str, Any]:

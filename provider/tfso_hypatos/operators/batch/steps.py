@@ -31,6 +31,7 @@ RESULT_FIELDS = frozenset(
         *("order_key", "sales_order_id", "status", "created", "line_ids", "line_hashes", "holder"),
         *("customer_id", "currency", "payment_method_id", "net_amount", "tax_amount", "gross_amount"),
         *("invoiced", "invoice_number", "invoice_date", "due_date", "remittance_reference", "transaction_id"),
+        *("approved", "decision", "approved_by", "responded_at"),
         "input_hash",
     }
 )
