@@ -62,7 +62,13 @@ def test_the_examples_import_without_errors_and_warnings() -> None:
 
     assert bag.import_errors == {}
     assert bag.captured_warnings == {}
-    assert sorted(bag.dags) == ["minimal_order", "order_to_invoice", "orders_from_a_file", "orders_to_invoices"]
+    assert sorted(bag.dags) == [
+        "minimal_order",
+        "order_to_invoice",
+        "order_to_invoice_approval",
+        "orders_from_a_file",
+        "orders_to_invoices",
+    ]
 
 
 def test_the_form_can_be_sent_as_it_stands() -> None:

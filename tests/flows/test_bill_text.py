@@ -56,7 +56,12 @@ def test_every_text_of_an_order_is_quoted() -> None:
 
 def test_amounts_keep_every_digit() -> None:
     order = {"currency": {"code": "NOK"}, "netAmount": Decimal("1234567.5"), "grossAmount": Decimal("1.005")}
-    line = {"description": "x", "quantity": Decimal("0.10"), "price": Decimal("0.333"), "discountRate": Decimal("12.50")}
+    line = {
+        "description": "x",
+        "quantity": Decimal("0.10"),
+        "price": Decimal("0.333"),
+        "discountRate": Decimal("12.50"),
+    }
     text = markdown(bill(order, {**line, "tax": {"rate": 15}}), None, None)
     assert "| `x` | 0.1 × 0.333 | 12.5 % | 15 % |" in text
     assert "| Net | 1234567.50 NOK |" in text
@@ -65,7 +70,9 @@ def test_amounts_keep_every_digit() -> None:
 
 
 def test_what_is_not_shown_is_said() -> None:
-    text = markdown(bill({}, {"type": "text", "description": "Takk"}, {"product": {"id": 3}, "quantity": 2}), None, None)
+    text = markdown(
+        bill({}, {"type": "text", "description": "Takk"}, {"product": {"id": 3}, "quantity": 2}), None, None
+    )
     assert "**Customer:** not shown by 24SevenOffice" in text
     assert "| `Takk` |  |  |  |" in text
     assert "| `Product 3` | 2 × 0.00 |  |  |" in text

@@ -36,7 +36,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Done = Literal["deleted", "inactive", "draft", "was gone"]
 """What was done, or was so already."""
 
-MOST_ROUNDS = 40
+MOST_ROUNDS = 80
 """Looks at most; each further one needs another run that is at work on the order, or a change that does not show."""
 
 
@@ -64,6 +64,7 @@ class _Work:
     deletes: bool = True
     deletion_sent: bool = False
     change_sent: bool = False
+    compared: SalesOrder | None = None
 
 
 def withdraw_order(
@@ -97,7 +98,7 @@ def withdraw_order(
         _check_state(claim.sight.order)
         try:
             if outcome == "withdraw":
-                yield from _check_same(task, claim.sight.order)
+                yield from _check_same(work, claim.sight.order)
             yield from _send(work, claim.sight, hold.not_after(claim.sight))
         except TfsoHypatosError as error:
             yield from work.setbacks.weigh(error, f"take back sales order {task.order_id}")
@@ -148,8 +149,11 @@ def _check_state(order: SalesOrder) -> None:
         )
 
 
-def _check_same(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
-    """Refuse to delete what somebody has worked on since."""
+def _check_same(work: _Work, order: SalesOrder) -> Flow[None]:
+    """Refuse to delete what somebody has worked on since; what has not changed since the last look is not read."""
+    task = work.task
+    if order.modified_at is not None and work.compared == order:
+        return
     lines = yield from tfso.list_lines(order.id)
     found = bill_differences(task, order) + line_differences(task, lines)
     if found:
@@ -159,6 +163,7 @@ def _check_same(task: InvoiceOrder, order: SalesOrder) -> Flow[None]:
             "clear this task.",
             found,
         )
+    work.compared = order
 
 
 def _send(work: _Work, sight: Sight, not_after: float) -> Flow[None]:
