@@ -118,7 +118,14 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _HYPATOS, "external-doc-url": "https://hypatos.redocly.app/", "tags": ["service"]},
         ],
         "operators": [
-            {"integration-name": _TFSO, "python-modules": ["tfso_hypatos.operators.sales_order"]},
+            {
+                "integration-name": _TFSO,
+                "python-modules": [
+                    "tfso_hypatos.operators.sales_order",
+                    "tfso_hypatos.operators.approval",
+                    "tfso_hypatos.operators.withdrawal",
+                ],
+            },
             {"integration-name": _HYPATOS, "python-modules": ["tfso_hypatos.operators.sales_order"]},
         ],
         "sensors": [{"integration-name": _TFSO, "python-modules": ["tfso_hypatos.sensors.invoice_transaction"]}],

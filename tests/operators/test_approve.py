@@ -351,8 +351,8 @@ def wired(created: Any, **arguments: Any) -> ApproveSalesOrderOperator:
     with DAG("orders", schedule=None):
         approve = approving(created, **arguments)
         invoice, withdraw, tell = (ApproveSalesOrderOperator(task_id=n, sales_order_id=1) for n in ("i", "w", "t"))
-        approve >> [invoice, withdraw, tell]  # type: ignore[list-item]
-        [invoice, withdraw] >> tell  # type: ignore[list-item]
+        approve >> [invoice, withdraw, tell]
+        [invoice, withdraw] >> tell
     return approve
 
 

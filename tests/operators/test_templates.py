@@ -9,6 +9,7 @@ from airflow.sdk import DAG, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from tfso_hypatos.exceptions import InvalidInput
+from tfso_hypatos.operators.approval import ApproveSalesOrderOperator
 from tfso_hypatos.operators.retry import ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
@@ -18,6 +19,7 @@ from tfso_hypatos.operators.sales_order import (
     InvoiceSalesOrderOperator,
     InvoiceSalesOrdersOperator,
 )
+from tfso_hypatos.operators.withdrawal import WithdrawSalesOrderOperator
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ CLASSES: list[type[Any]] = [
     CreateSalesOrdersOperator,
     InvoiceSalesOrdersOperator,
     EnrichSalesOrdersOperator,
+    ApproveSalesOrderOperator,
+    WithdrawSalesOrderOperator,
 ]
 DOCUMENTED: dict[Any, set[str]] = {
     CreateSalesOrderOperator: {"order", "lines", "order_key", "tfso_conn_id"},
@@ -67,6 +71,19 @@ DOCUMENTED: dict[Any, set[str]] = {
         "tfso_conn_id",
     },
     EnrichSalesOrdersOperator: {"orders", "path", "results_path", "on_missing", "hypatos_conn_id", "tfso_conn_id"},
+    ApproveSalesOrderOperator: {
+        "sales_order_id",
+        "order_key",
+        "approve_below",
+        "approve_below_currency",
+        "invoice_date",
+        "due_date",
+        "payment_terms",
+        "subject",
+        "assigned_users",
+        "tfso_conn_id",
+    },
+    WithdrawSalesOrderOperator: {"sales_order_id", "order_key", "outcome", "tfso_conn_id"},
 }
 
 
@@ -221,6 +238,8 @@ def test_mapped_tasks_create_one_order_each(run: Run, log: Log) -> None:
         (CreateSalesOrdersOperator, {"path": "file:///x.jsonl"}),
         (InvoiceSalesOrdersOperator, {"orders": [7]}),
         (EnrichSalesOrdersOperator, {"orders": []}),
+        (ApproveSalesOrderOperator, {"sales_order_id": 7}),
+        (WithdrawSalesOrderOperator, {"sales_order_id": 7}),
     ],
 )
 def test_the_other_tasks_can_be_mapped_too(operator_class: type[Any], element: dict[str, Any]) -> None:

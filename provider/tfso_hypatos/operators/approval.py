@@ -107,8 +107,12 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
         **kwargs: Any,
     ) -> None:
         # Rejecting by default is what makes a time-out a rejection.
-        options = {"options": [APPROVE, REJECT], "defaults": REJECT, "response_timeout": response_timeout}
-        super().__init__(subject=subject, assigned_users=assigned_users, **options, **kwargs)
+        options: dict[str, Any] = {
+            "options": [APPROVE, REJECT],
+            "defaults": REJECT,
+            "response_timeout": response_timeout,
+        }
+        super().__init__(subject=subject, **options, **kwargs)
         self.sales_order_id = sales_order_id
         self.order_key = order_key
         self.if_rejected = if_rejected
@@ -117,6 +121,10 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
         self.invoice_date = invoice_date
         self.due_date = due_date
         self.payment_terms = payment_terms
+        self.subject = subject
+        # A list only when it runs.
+        self.assigned_users = assigned_users  # type: ignore[assignment]
+        self.response_timeout = response_timeout or self.response_timeout
         self.tfso_conn_id = tfso_conn_id
 
     @property
