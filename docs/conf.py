@@ -45,7 +45,10 @@ myst_substitutions = substitutions()
 # Every name that a docstring refers to must be documented here, but for those of other libraries: to look these up
 # takes a network.
 nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r"XComArg|Asset|AssetAlias|Context|Deliver|date|datetime|(airflow|collections|datetime|decimal|requests)\..*")]
+nitpick_ignore_regex = [
+    (r"py:.*", r"XComArg|Asset|AssetAlias|Context|Deliver|date|datetime"),
+    (r"py:.*", r"(airflow|collections|datetime|decimal|requests)\..*"),
+]
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

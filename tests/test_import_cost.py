@@ -44,6 +44,7 @@ def loaded() -> set[str]:
     return modules_after(
         "import tfso_hypatos.operators.sales_order, tfso_hypatos.sensors.invoice_transaction; "
         "import tfso_hypatos.operators.sales_order_list; "
+        "import tfso_hypatos.operators.approval, tfso_hypatos.operators.withdrawal; "
         "from tfso_hypatos.operators.sales_order import *"
     )
 
@@ -62,10 +63,14 @@ def test_making_a_dag_loads_nothing_heavy_either() -> None:
     loaded = modules_after(
         "from airflow.sdk import DAG; "
         "from tfso_hypatos.operators.sales_order import *; "
+        "from tfso_hypatos.operators.approval import ApproveSalesOrderOperator; "
+        "from tfso_hypatos.operators.withdrawal import WithdrawSalesOrderOperator; "
         "from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor; "
         "dag = DAG('orders', schedule=None); "
         "create = CreateSalesOrderOperator(task_id='c', order={}, lines=[], dag=dag); "
-        "invoice = InvoiceSalesOrderOperator(task_id='i', sales_order_id=create.output, dag=dag); "
+        "approve = ApproveSalesOrderOperator(task_id='a', sales_order_id=create.output, if_rejected='r', dag=dag); "
+        "WithdrawSalesOrderOperator(task_id='r', sales_order_id=approve.output, dag=dag); "
+        "invoice = InvoiceSalesOrderOperator(task_id='i', sales_order_id=approve.output, dag=dag); "
         "wait = InvoiceTransactionSensor(task_id='w', sales_order_id=invoice.output, dag=dag); "
         "EnrichSalesOrderOperator(task_id='e', external_id='K', sales_order_id=wait.output, dag=dag); "
         "many = CreateSalesOrdersOperator(task_id='cs', path='file:///x.jsonl', dag=dag); "

@@ -234,6 +234,12 @@ class OrderDrift(TfsoHypatosError):
         super().__init__(message)
 
 
+class ApprovalOutdated(TfsoHypatosError):
+    """Airflow shows people the request of an earlier try, which differs from what is to be approved now."""
+
+    permanent = True
+
+
 class Failure(NamedTuple):
     """One order of a batch that failed: which one, and how."""
 

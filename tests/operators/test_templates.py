@@ -9,6 +9,7 @@ from airflow.sdk import DAG, XComArg
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from tfso_hypatos.exceptions import InvalidInput
+from tfso_hypatos.operators.approval import ApproveSalesOrderOperator
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.operators.retry import ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
@@ -20,6 +21,7 @@ from tfso_hypatos.operators.sales_order import (
     InvoiceSalesOrdersOperator,
 )
 from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
+from tfso_hypatos.operators.withdrawal import WithdrawSalesOrderOperator
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ CLASSES: list[type[Any]] = [
     EnrichSalesOrdersOperator,
     ListSalesOrdersOperator,
     ReconcileSalesOrdersOperator,
+    ApproveSalesOrderOperator,
+    WithdrawSalesOrderOperator,
 ]
 DOCUMENTED: dict[Any, set[str]] = {
     CreateSalesOrderOperator: {"order", "lines", "order_key", "tfso_conn_id"},
@@ -112,6 +116,19 @@ DOCUMENTED: dict[Any, set[str]] = {
         "tfso_conn_id",
         "hypatos_conn_id",
     },
+    ApproveSalesOrderOperator: {
+        "sales_order_id",
+        "order_key",
+        "approve_below",
+        "approve_below_currency",
+        "invoice_date",
+        "due_date",
+        "payment_terms",
+        "subject",
+        "assigned_users",
+        "tfso_conn_id",
+    },
+    WithdrawSalesOrderOperator: {"sales_order_id", "order_key", "outcome", "tfso_conn_id"},
 }
 
 
@@ -268,6 +285,8 @@ def test_mapped_tasks_create_one_order_each(run: Run, log: Log) -> None:
         (CreateSalesOrdersOperator, {"path": "file:///x.jsonl"}),
         (InvoiceSalesOrdersOperator, {"orders": [7]}),
         (EnrichSalesOrdersOperator, {"orders": []}),
+        (ApproveSalesOrderOperator, {"sales_order_id": 7}),
+        (WithdrawSalesOrderOperator, {"sales_order_id": 7}),
     ],
 )
 def test_the_other_tasks_can_be_mapped_too(operator_class: type[Any], element: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from tfso_hypatos.flows.setbacks import Setbacks
 from tfso_hypatos.flows.transaction import is_known
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import InvoiceDetails
-from tfso_hypatos.models.tfso_read import SalesOrder
+from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
 
 log = logging.getLogger(__name__)
 
@@ -124,22 +124,35 @@ def check_state(task: InvoiceOrder, order: SalesOrder) -> None:
         )
 
 
-def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[int]:
+def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[Sequence[SalesOrderLine]]:
     """Refuse to invoice an order without lines, or one that would bill something else than what was created.
 
     :param task: what is to be invoiced.
     :param order: the order.
-    :return: how many lines it has.
+    :return: its lines.
     :raises OrderDrift: if it is not what it must be.
     """
     check_bill(task, order)
-    lines = {line.id: line for line in (yield from tfso.list_lines(order.id))}
+    lines = yield from tfso.list_lines(order.id)
     if not lines:
         raise OrderDrift(
             f"Sales order {order.id} has no lines, so it cannot be invoiced. Clear the task that creates it."
         )
+    found = line_differences(task, lines)
+    if found:
+        raise OrderDrift(
+            f"Sales order {order.id} no longer has the lines it was created with: {'; '.join(found)}. It was not "
+            "invoiced. Undo the edit in 24SevenOffice and clear this task, or bill the order by hand.",
+            found,
+        )
+    return lines
+
+
+def line_differences(task: InvoiceOrder, present: Sequence[SalesOrderLine]) -> list[str]:
+    """Return in what the lines of an order differ from those it was created with, if these are known."""
     if task.expected_line_ids is None:
-        return len(lines)
+        return []
+    lines = {line.id: line for line in present}
     expected = set(task.expected_line_ids)
     found = [f"line {line_id} was added" for line_id in sorted(lines.keys() - expected)]
     found += [f"line {line_id} is gone" for line_id in sorted(expected - lines.keys())]
@@ -149,13 +162,7 @@ def check_content(task: InvoiceOrder, order: SalesOrder) -> Flow[int]:
         for line_id, before in hashes
         if line_id in lines and line_hash(lines[line_id]) != before
     ]
-    if found:
-        raise OrderDrift(
-            f"Sales order {order.id} no longer has the lines it was created with: {'; '.join(found)}. It was not "
-            "invoiced. Undo the edit in 24SevenOffice and clear this task, or bill the order by hand.",
-            found,
-        )
-    return len(lines)
+    return found
 
 
 def check_bill(task: InvoiceOrder, order: SalesOrder) -> None:

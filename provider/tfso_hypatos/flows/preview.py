@@ -51,4 +51,4 @@ def preview(task: InvoiceOrder, organization: str, me: Holder) -> Flow[Preview]:
         marker_change(order, marker.held_by(me).sent())
     except (OrderDrift, OutcomeUncertain, InvalidInput) as error:
         return Preview(order, None, False, f"refused: {error}")
-    return Preview(order, lines, True, "")
+    return Preview(order, len(lines), True, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, NotRequired, TypedDict
 
+from tfso_hypatos.flows.approval import Bill
 from tfso_hypatos.flows.billing import Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
@@ -65,7 +66,18 @@ class ListedResult(TypedDict):
     date: str | None
 
 
-RESULT_FIELDS = frozenset().union(*(kind.__annotations__ for kind in (CreatedResult, InvoicedResult, ListedResult)))
+class Decision(TypedDict):
+    """What an approval adds to what was approved; ``approved_by`` is a user's id, ``responded_at`` of ISO form."""
+
+    approved: bool
+    decision: str
+    approved_by: str | None
+    responded_at: str | None
+
+
+_RESULTS = (CreatedResult, InvoicedResult, ListedResult, Decision)
+
+RESULT_FIELDS = frozenset().union(*(kind.__annotations__ for kind in _RESULTS))
 """Members of all results."""
 
 
@@ -102,6 +114,25 @@ def listed_result(order: SalesOrder) -> dict[str, Any]:
         "date": order.date.isoformat() if order.date else None,
     }
     return {**result}
+
+
+def approval_facts(order_key: str | None, bill: Bill) -> dict[str, Any]:
+    """Return what was approved, or is to be: what the invoice step compares the order with."""
+    order = bill.order
+    facts: dict[str, Any] = {
+        "sales_order_id": order.id,
+        "status": order.status,
+        **Payer.of(order)._asdict(),
+        "net_amount": _amount(order.net_amount),
+        "tax_amount": _amount(order.tax_amount),
+        "gross_amount": _amount(order.gross_amount),
+    }
+    if order_key is not None:
+        facts["order_key"] = order_key
+    if bill.lines:
+        facts["line_ids"] = [line.id for line in bill.lines]
+        facts["line_hashes"] = [line_hash(line) for line in bill.lines]
+    return facts
 
 
 def invoice_result(order: SalesOrder) -> dict[str, Any]:

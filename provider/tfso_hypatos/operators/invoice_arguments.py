@@ -68,6 +68,20 @@ def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Invo
 
     :param organization: organization id.
     :param arguments: those named in :data:`INVOICE_ARGUMENTS`, as they were given.
+    :raises InvalidInput: if one breaks a rule, it is named; or if the earlier task says that a person rejected it.
+    """
+    order, earlier = expected_order(organization, arguments)
+    if earlier.get("approved", True) is not True:
+        rule = "the order was not approved: the task that asked for the approval says so"
+        raise InvalidInput([Problem("sales_order_id.approved", rule)])
+    return order, earlier
+
+
+def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[InvoiceOrder, Mapping[str, Any]]:
+    """Return what an order must be, approved or not, and the result of the earlier task if one was given.
+
+    :param organization: organization id.
+    :param arguments: those named in :data:`INVOICE_ARGUMENTS`, as they were given; each may be left out but the order.
     :raises InvalidInput: if one breaks a rule; it is named.
     """
     from tfso_hypatos.flows.billing import InvoiceOrder, Payer
@@ -75,10 +89,10 @@ def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Invo
     from tfso_hypatos.models.base import amount
 
     order_id, earlier = sales_order_reference(arguments["sales_order_id"])
-    order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
+    own_key, expected = arguments.get("order_key"), arguments.get("expected_gross_amount")
+    order_key = own_key if given(own_key) else earlier.get("order_key")
     created_gross = earlier.get("gross_amount")
-    expected = arguments["expected_gross_amount"]
-    status = arguments["expected_status"]
+    status = arguments.get("expected_status")
     status = status if given(status) else earlier.get("expected_status")
     order = InvoiceOrder(
         order_id=order_id,
@@ -111,7 +125,7 @@ def _details(arguments: Mapping[str, Any]) -> InvoiceDetails | None:
     members: dict[str, Any] = {}
     problems: list[Problem] = []
     for argument, name in DETAILS.items():
-        value = arguments[argument]
+        value = arguments.get(argument)
         if not given(value):
             continue
         try:
