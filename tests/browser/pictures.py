@@ -79,4 +79,6 @@ def _differing(one: Image, other: Image) -> float:
     if one.size != other.size:
         return 1.0
     grey = ImageChops.difference(one, other).convert("L")
-    return 1 - grey.histogram()[0] / (one.width * one.height)
+    same: int = grey.histogram()[0]
+    pixels: int = one.width * one.height
+    return 1 - same / pixels

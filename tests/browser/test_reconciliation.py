@@ -39,4 +39,4 @@ def test_the_form_leads_to_a_report_that_a_person_can_open(ui: AirflowUi, on_sta
 
 def _open(ui: AirflowUi, report: Path) -> str:
     ui.page.goto(report.as_uri())
-    return ui.page.locator("body").inner_text()
+    return str(ui.page.locator("body").inner_text())

@@ -68,7 +68,7 @@ class AirflowUi:
         self._connection(conn_id).get_by_role("button", name="Test Connection").click()
         said = self.page.get_by_role("status").filter(has_text="Test Connection")
         said.wait_for()
-        return said.inner_text()
+        return str(said.inner_text())
 
     def _connection(self, conn_id: str) -> Locator:
         return self.page.get_by_role("row").filter(has_text=conn_id)
@@ -176,7 +176,7 @@ class AirflowUi:
         tab = self.page.get_by_role("link", name=re.compile("^Required Action"))
         tab.click(timeout=RUN_PATIENCE * 1000)
         self.page.get_by_role("button", name="Approve", exact=True).wait_for()
-        return self.page.locator("body").inner_text()
+        return str(self.page.locator("body").inner_text())
 
     def respond(self, option: str) -> None:
         """Press one of the buttons of a required action."""
