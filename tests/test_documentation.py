@@ -104,3 +104,10 @@ def test_the_sandbox_page_names_every_fault() -> None:
 def test_the_sandbox_page_names_every_question_to_the_control_api() -> None:
     page = (DOCS / "reference" / "sandbox.md").read_text()
     assert [f"{method} {name}" for method, name in _HANDLERS if f"`{method} {name}`" not in page] == []
+
+
+def test_every_picture_of_the_screen_is_shown_somewhere_and_small() -> None:
+    shown = "\n".join(page.read_text() for page in PAGES)
+    pictures = sorted((DOCS / "images").glob("*.png"))
+    assert [picture.name for picture in pictures if f"images/{picture.name})" not in shown] == []
+    assert [picture.name for picture in pictures if picture.stat().st_size > 200_000] == []
