@@ -46,7 +46,7 @@ myst_substitutions = substitutions()
 # takes a network.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"XComArg|Asset|AssetAlias|Context|Deliver|date|datetime"),
+    (r"py:.*", r"XComArg|Asset|AssetAlias|Context|Deliver|Outcome|date|datetime|timedelta"),
     (r"py:.*", r"(airflow|collections|datetime|decimal|requests)\..*"),
 ]
 

@@ -28,8 +28,8 @@ class WithdrawSalesOrderOperator(ApiOperator):
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (DELETE /salesorders/{id}, PATCH /salesorders/{id})
 
-    :param sales_order_id: id of the order, or the result of :class:`ApproveSalesOrderOperator` or
-        :class:`CreateSalesOrderOperator`: then an order that somebody has changed since is not withdrawn. (templated)
+    :param sales_order_id: id of the order, or the result of :class:`.ApproveSalesOrderOperator` or
+        :class:`.CreateSalesOrderOperator`: then an order that somebody has changed since is not withdrawn. (templated)
     :param order_key: the business order whose marker the order must carry; taken from the result if one is given.
         (templated)
     :param outcome: ``withdraw``: delete the order, or set it inactive where deleting is refused; ``draft``: set its
