@@ -64,12 +64,20 @@ def with_retry_policy(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def must_end_the_task(error: TfsoHypatosError) -> bool:
+    """Return whether only Airflow's own error keeps a task from being retried in vain.
+
+    :param error: why the task fails.
+    """
+    return error.permanent and not HAS_RETRY_POLICIES
+
+
 @contextmanager
 def ending_at_once() -> Iterator[None]:
     """End the task at once on a permanent error where Airflow has no retry policies (3.2)."""
     try:
         yield
     except TfsoHypatosError as error:
-        if error.permanent and not HAS_RETRY_POLICIES:
+        if must_end_the_task(error):
             raise AirflowFailException(str(error)) from error
         raise
