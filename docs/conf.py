@@ -67,14 +67,6 @@ html_show_sphinx = False
 html_copy_source = False
 
 
-def _is_written(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("toctree glob pattern")
-
-
-# A guide that is listed and not written yet is no mistake; Sphinx has no other switch for this warning.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(_is_written)
-
-
 def _leave_out(_app: Any, _what: str, name: str, *_: Any) -> bool | None:
     return True if is_inner(name) else None
 
