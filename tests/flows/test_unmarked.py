@@ -27,7 +27,7 @@ from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso_read import SalesOrder
 
-TASK = InvoiceOrder(order_id=1, expected_status="Confirmed", known_from="listed")
+TASK = InvoiceOrder(order_id=1, expected_statuses=("Confirmed",), known_from="listed")
 TAKE_OVER = ["GET /salesorders/1", "PATCH /salesorders/1", "pause 10"]
 INVOICE = ["GET /salesorders/1", "GET /salesorders/1/lines", "PATCH /salesorders/1"]
 
@@ -147,7 +147,7 @@ def test_a_copy_of_an_invoiced_order_is_another_sale() -> None:
     run(player)
     second = copy(player)
     player.now += 20
-    assert run(player, holder("run-2"), InvoiceOrder(order_id=second, expected_status="Confirmed")).invoiced
+    assert run(player, holder("run-2"), InvoiceOrder(order_id=second, expected_statuses=("Confirmed",))).invoiced
     assert len(player.server.invoices) == 2
     memo = player.server.orders[second].fields["internalMemo"]
     assert memo.count("af:") == 1

@@ -113,10 +113,36 @@ class TestDrift:
             run.execute(single(order_id, expected_status="Draft"))
         with pytest.raises(BatchFailed, match="has status Confirmed, not Proposal"):
             run.execute(batch([order_id], expected_status="Proposal"))
-        with pytest.raises(BatchFailed, match="has status Confirmed, not Web"):
+        with pytest.raises(BatchFailed, match="two statuses at once, Confirmed and Web"):
             run.execute(batch([{"sales_order_id": order_id, "expected_status": "Web"}], expected_status="Confirmed"))
         assert log.invoices == []
         run.execute(batch([order_id], expected_status="Confirmed"))
+        assert billed(log) == [order_id]
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_the_status_of_the_task_holds_whatever_the_item_was_listed_with(
+        self, run: Run, log: Log, nested: bool
+    ) -> None:
+        draft, other = made(2)
+        change(draft, status="Draft")
+        rows = run.execute(ListSalesOrdersOperator(task_id="list"))
+        said = "two statuses at once, Confirmed and Draft: .* It has status Draft and was not invoiced"
+        with pytest.raises(OrderDrift, match=said):
+            run.execute(single(rows[0], expected_status="Confirmed"))
+        items = [{"sales_order_id": row} for row in rows] if nested else rows
+        with pytest.raises(BatchFailed, match=f"1 of 2 orders failed; 1 are done.*{said}"):
+            run.execute(batch(items, expected_status="Confirmed"))
+        assert billed(log) == [other]
+
+    def test_three_who_name_a_status_all_have_to_hold(self, run: Run, log: Log) -> None:
+        (order_id,) = made()
+        (row,) = listed(run)
+        for task, item in (("Confirmed", "Web"), (None, "Web"), ("Web", None), ("Web", "Confirmed")):
+            items = [{"sales_order_id": row, "expected_status": item}]
+            with pytest.raises(BatchFailed, match="two statuses at once, Confirmed and Web"):
+                run.execute(batch(items, expected_status=task))
+        assert log.invoices == []
+        run.execute(batch([{"sales_order_id": row, "expected_status": "Confirmed"}], expected_status="Confirmed"))
         assert billed(log) == [order_id]
 
     @pytest.mark.parametrize("wrong", ["confirmed", "Invoice", 7])

@@ -110,7 +110,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     :param distribution_method: such as ``emaildistribution`` or ``ehfdistribution``; left out, 24SevenOffice
         chooses. (templated)
     :param expected_status: status that each order must have (``Confirmed``), else it is not invoiced; an item's own
-        comes first. (templated)
+        has to hold as well. (templated)
     :param stop_variable: Airflow Variable by which a person stops invoicing; looked at before each order and before
         each change. (templated)
     :param preview: only log what would be invoiced, as a table, and return an empty list; nothing is changed or
@@ -175,7 +175,8 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
             hook.timing(self.settle_seconds),
             me,
             lambda earlier: self._created_by(context, me, earlier),
-            {name: getattr(self, name) for name in (*DETAILS, "expected_status")},
+            {name: getattr(self, name) for name in DETAILS},
+            self.expected_status,
             self._with_stop_switch(hook),
             self._only_looks(),
         )
