@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -193,6 +194,14 @@ def test_no_other_marker_is_taken_for_a_copied_one() -> None:
     ):
         order = seen(2, str(marker))
         assert without_copied_marker(ORGANIZATION, order) is order
+
+
+@pytest.mark.parametrize("key", ["#2", "2", "made by hand", "made by hand2", 'made by hand","2'])
+def test_no_order_key_makes_the_marker_of_an_order_made_by_hand(key: str) -> None:
+    by_hand = marker_by_hand(ORGANIZATION, 2, holder("run-1"))
+    assert by_hand.key != key_of(ORGANIZATION, key)
+    for marker in (replace(by_hand, key=key_of(ORGANIZATION, key)), replace(by_hand, content="bcdefghijk")):
+        assert not is_by_hand(ORGANIZATION, seen(2, str(marker)))
 
 
 @pytest.fixture

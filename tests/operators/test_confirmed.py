@@ -23,6 +23,7 @@ from tfso_hypatos.exceptions import (
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import stop_switch
 from tfso_hypatos.operators.sales_order import (
+    CreateSalesOrderOperator,
     EnrichSalesOrdersOperator,
     InvoiceSalesOrderOperator,
     InvoiceSalesOrdersOperator,
@@ -210,6 +211,18 @@ class TestOnce:
         (second,) = made(internalMemo=memo)
         run.execute(batch(listed(run)))
         assert billed(log) == [first, second]
+
+    def test_an_order_key_that_looks_like_the_id_is_no_order_made_by_hand(self, run: Run, log: Log) -> None:
+        order = {"customer": {"id": 42, "name": "Åse Sørby"}}
+        lines = [{"description": "Kaffe", "quantity": 1, "price": 100}]
+        create = CreateSalesOrderOperator(task_id="create", order_key="#1001", order=order, lines=lines)
+        created = run.execute(create)
+        assert created["sales_order_id"] == 1001
+        (twin,) = made(internalMemo=log.order["internalMemo"])
+        change(twin, status="Invoice")
+        with pytest.raises(OrderDrift, match="belong to the same business order"):
+            run.execute(single(created))
+        assert billed(log) == [twin]
 
 
 def saying(monkeypatch: pytest.MonkeyPatch, values: Iterable[Any]) -> None:
