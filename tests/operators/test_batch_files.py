@@ -259,6 +259,25 @@ def test_a_task_that_is_cleared_after_it_succeeded_looks_at_every_order_again(
     assert deleted not in {each["order_id"] for each in log.invoices}
 
 
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("tries_before", [0, 1])
+def test_a_batch_that_was_killed_before_it_wrote_a_result_is_no_empty_success(
+    run: Run, log: Log, tmp_path: Path, tries_before: int
+) -> None:
+    operator = creating(written(tmp_path / "orders.jsonl", item(1)), tmp_path / "created")
+    for _ in range(tries_before):
+        run.execute(operator)
+    # What a process leaves that is killed in its first seconds.
+    killed = TaskIdentity("orders", "run-1", "create", -1, tries_before + 1)
+    Written((tmp_path / "created").as_uri(), killed)
+    invoice = InvoiceSalesOrdersOperator(task_id="invoice", path=(tmp_path / "created").as_uri())
+    with pytest.raises(InvalidInput, match="holds the results of a task that has not succeeded: let it succeed first"):
+        run.execute(invoice)
+    assert log.invoices == []
+    assert run.execute(operator, try_number=tries_before + 2)["total"] == 1
+    assert len(run.execute(invoice, try_number=2)) == len(log.invoices) == 1
+
+
 def failing_once(patch: pytest.MonkeyPatch, key: str) -> None:
     """Let an order fail for a passing reason."""
     create = Creation._create
@@ -646,6 +665,7 @@ def test_a_part_is_never_seen_half_written(tmp_path: Path) -> None:
     results = Written(str(tmp_path), TaskIdentity("d", "r", "t", -1, 1))
     (tmp_path / ".begun.jsonl").write_text('{"order_')
     results.write(Part("a.jsonl", '{"order_key":"web-1"}\n'))
+    results.outcome(Counts(1, 1, 0, 0))
     assert [entry.given for entry in FileSource(str(tmp_path))] == ['{"order_key":"web-1"}\n']
 
 
