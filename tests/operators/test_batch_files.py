@@ -395,8 +395,13 @@ def test_a_file_that_is_another_one_the_second_time_ends_the_batch(
 
     monkeypatch.setattr("tfso_hypatos.operators.batch.items.check", swapping)
     operator = creating(written(orders, *map(item, before)), tmp_path / "created", concurrency=1)
-    with pytest.raises(InvalidInput, match=rf"item {first}\b.*: is not what it was .* the file was changed"):
+    counts = f"0 of {len(before)} orders failed.*; {first - 1} are done"
+    with pytest.raises(
+        BatchFailed, match=rf"^{counts}.*InvalidInput: item {first}\b.*: is not what it was .* the file was changed"
+    ) as caught:
         run.execute(operator)
+    assert caught.value.permanent
+    assert "nothing was sent" not in str(caught.value)
     assert len(log.orders) == len(lines_in(tmp_path / "created")) == first - 1
     with pytest.raises(InvalidInput, match="has not succeeded"):
         run.execute(InvoiceSalesOrdersOperator(task_id="invoice", path=str(tmp_path / "created")))
@@ -569,8 +574,9 @@ def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
     operator = creating(written(tmp_path / "orders.jsonl", *map(item, range(9))), tmp_path / "created", concurrency=3)
     with monkeypatch.context() as patch:
         patch.setattr(Written, "write", full)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(OSError, match="no space") as caught:
             run.execute(operator)
+    assert "of 9 orders are done, 0 failed, " in caught.value.__notes__[0]
     assert 3 <= len(log.orders) < 9
     assert all(len(order["lines"]) == 1 for order in log.orders)
     assert len(lines_in(tmp_path / "created")) == (len(log.orders) if times == 1 else 0)
