@@ -83,6 +83,7 @@ class TestDrift:
         [
             ({"status": "Draft"}, "has status Draft, not Confirmed: somebody changed it"),
             ({"customer": {"id": 43, "name": "Another"}}, "customer: it was listed with 42, 24SevenOffice shows 43"),
+            ({"paymentMethod": {"id": 5}}, "payment method: it was listed with none, 24SevenOffice shows 5"),
             ({"currency": {"code": "EUR"}}, "currency: it was listed with NOK, 24SevenOffice shows EUR"),
         ],
     )
@@ -107,6 +108,34 @@ class TestDrift:
         with pytest.raises(OrderDrift, match=r"gross amount: it was listed with 125, 24SevenOffice shows 126\.25"):
             run.execute(single(rows[0]))
         assert billed(log) == []
+
+    def test_nor_is_one_whose_payment_method_was_changed(self, run: Run, log: Log) -> None:
+        (edited,) = made(paymentMethod={"id": 4})
+        rows = listed(run)
+        change(edited, paymentMethod={"id": 5})
+        with pytest.raises(OrderDrift, match="payment method: it was listed with 4, 24SevenOffice shows 5"):
+            run.execute(single(rows[0]))
+        assert billed(log) == []
+
+    def test_a_payment_method_that_invoicing_fills_in_is_no_edit(self, run: Run, log: Log) -> None:
+        (order_id,) = made()
+        rows = listed(run)
+        change(order_id, paymentMethod={"id": 5})
+        run.execute(single(order_id))
+        assert not run.execute(single(rows[0]), try_number=2)["invoiced"]
+        assert billed(log) == [order_id]
+
+    def test_a_row_without_a_total_is_refused(self, run: Run, log: Log) -> None:
+        (order_id,) = made()
+        (row,) = listed(run)
+        row["gross_amount"] = None
+        before = len(log.changes)
+        for operator in (single(row), batch([row]), batch([{"sales_order_id": row}])):
+            with pytest.raises(InvalidInput, match=r"sales_order_id\.gross_amount: the listed order shows no total"):
+                run.execute(operator)
+        assert len(log.changes) == before
+        run.execute(single(row, expected_gross_amount="125"))
+        assert billed(log) == [order_id]
 
     def test_the_status_may_be_asked_for_of_any_order(self, run: Run, log: Log) -> None:
         (order_id,) = made()

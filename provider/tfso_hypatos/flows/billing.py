@@ -27,17 +27,21 @@ LOOK_BACK = datetime.timedelta(days=1)
 """How much older than the order a twin of it may be; an older one was found before the order was created."""
 
 
+NONE = "none"
+"""What a list says of an order without a payment method: that is known, and not a thing that was not shown."""
+
+
 class Payer(NamedTuple):
     """Who pays, and how; None for what is not shown.
 
     :param customer_id: the customer.
     :param currency: currency code (ISO 4217).
-    :param payment_method_id: the payment method.
+    :param payment_method_id: the payment method, or :data:`NONE`.
     """
 
     customer_id: int | None = None
     currency: str | None = None
-    payment_method_id: int | None = None
+    payment_method_id: int | str | None = None
 
     @classmethod
     def of(cls, order: SalesOrder) -> Self:
@@ -193,6 +197,9 @@ def bill_differences(task: InvoiceOrder, order: SalesOrder) -> list[str]:
     ]
     now = Payer.of(order)._asdict()
     for name, before in task.payer._asdict().items():
+        if before == NONE and order.is_invoiced:
+            # Whatever invoicing fills in is no edit.
+            continue
         if before is not None and now[name] is not None and str(now[name]) != str(before):
             place = name.removesuffix("_id").replace("_", " ")
             found.append(f"{place}: it was {task.known_from} with {before}, 24SevenOffice shows {now[name]}")

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NotRequired, TypedDict
 
 from tfso_hypatos.flows.approval import Bill
-from tfso_hypatos.flows.billing import Payer
+from tfso_hypatos.flows.billing import NONE, Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
 from tfso_hypatos.flows.invoice import Invoiced
@@ -29,7 +29,7 @@ class CreatedResult(TypedDict):
     line_hashes: list[str]
     customer_id: int | None
     currency: str | None
-    payment_method_id: int | None
+    payment_method_id: int | str | None
     net_amount: str | None
     tax_amount: str | None
     gross_amount: str | None
@@ -63,6 +63,7 @@ class ListedResult(TypedDict):
     gross_amount: str | None
     currency: str | None
     customer_id: int | None
+    payment_method_id: int | str
     date: str | None
 
 
@@ -111,6 +112,7 @@ def listed_result(order: SalesOrder) -> dict[str, Any]:
         "gross_amount": _amount(order.gross_amount),
         "currency": payer.currency,
         "customer_id": payer.customer_id,
+        "payment_method_id": NONE if payer.payment_method_id is None else payer.payment_method_id,
         "date": order.date.isoformat() if order.date else None,
     }
     return {**result}

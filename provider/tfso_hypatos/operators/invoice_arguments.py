@@ -93,6 +93,9 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
     own_key, expected = arguments.get("order_key"), arguments.get("expected_gross_amount")
     order_key = own_key if given(own_key) else earlier.get("order_key")
     created_gross = earlier.get("gross_amount")
+    if _is_listed(earlier) and not given(created_gross) and not given(expected):
+        rule = "the listed order shows no total, so nobody would see that it was edited: say expected_gross_amount"
+        raise InvalidInput([Problem("sales_order_id.gross_amount", rule)])
     # All have to hold: an order that was listed as a draft is no bill for a task that bills what is confirmed.
     statuses = (arguments.get("expected_status"), arguments.get("item_status"), earlier.get("expected_status"))
     order = InvoiceOrder(
@@ -108,6 +111,10 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
         known_from="created" if "line_ids" in earlier else "listed",
     )
     return order, earlier
+
+
+def _is_listed(earlier: Mapping[str, Any]) -> bool:
+    return {"status", "expected_status"} <= earlier.keys() and "line_ids" not in earlier
 
 
 def _status(value: Any) -> str:
