@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,21 @@ from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, VariableResult
 
+from tfso_hypatos.advice import advice_for
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.exceptions import (
     BatchFailed,
+    DryRunIncomplete,
     InvalidInput,
     InvoicingStopped,
     OrderDrift,
+    PermissionDenied,
     StopSwitchUnreadable,
 )
+from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import stop_switch
+from tfso_hypatos.operators.batch import steps
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     EnrichSalesOrdersOperator,
@@ -419,6 +425,18 @@ class TestReading:
             stop_switch.StopSwitch(SWITCH).check()
 
 
+def logged(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    output = capsys.readouterr().out
+    return [line.split("] ", 1)[-1].split("[airflow.task")[0].rstrip() for line in output.splitlines()]
+
+
+def shown(run: Run, operator: InvoiceSalesOrdersOperator, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return what a dry run puts into the log."""
+    assert run.execute(operator) == []
+    lines = logged(capsys)
+    return lines[next(at for at, line in enumerate(lines) if line.startswith("DRY RUN")) :]
+
+
 class TestPreview:
     def test_it_says_what_would_be_billed_and_changes_nothing(
         self, run: Run, log: Log, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -446,6 +464,50 @@ class TestPreview:
         assert any(f"{done} " in line and "is invoiced as number" in line for line in table[7:])
         assert "Åse" not in output
         assert billed(log) == [done]
+
+    def test_an_order_that_is_named_twice_counts_once(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        (order_id,) = made()
+        assert shown(run, batch([order_id, order_id], preview=True), capsys) == [
+            "DRY RUN: nothing was changed. 1 of 1 orders would be invoiced:",
+            "order  customer   gross  currency        date  lines",
+            f" {order_id}        42  125.00       NOK  2026-11-20      1",
+            "Sum in NOK: 125.00",
+        ]
+
+    def test_one_that_cannot_be_read_does_not_hide_the_others(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first, lost, last = made(3)
+        look = steps.preview
+
+        def denied(task: InvoiceOrder, *others: Any) -> Any:
+            if task.order_id == lost:
+                raise PermissionDenied("another department's", status=403)
+            return look(task, *others)
+
+        monkeypatch.setattr(steps, "preview", denied)
+        operator = batch([first, lost, last], preview=True)
+        with pytest.raises(DryRunIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
+            run.execute(operator)
+        assert type(copy.copy(caught.value)) is DryRunIncomplete
+        assert "nothing was changed" in advice_for(caught.value).certain
+        lines = logged(capsys)
+        assert "DRY RUN: nothing was changed. 2 of 2 orders would be invoiced:" in lines
+        assert "Not every order could be looked at: the table and the sums lack some" in lines
+        assert "Sum in NOK: 250.00" in lines
+        assert not any("are done" in line or "orders done" in line for line in lines)
+
+    def test_twins_and_copies_are_told(self, run: Run, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+        marker = f"af:{'k' * 16}/{'c' * 10}/{'h' * 12}"
+        one, other = made(2, internalMemo=marker)
+        (copied,) = made(internalMemo=f"af:{'m' * 16}/{'c' * 10}/{'h' * 12}!")
+        lines = shown(run, batch([one, other, copied], preview=True), capsys)
+        assert lines[0] == "DRY RUN: nothing was changed. 0 of 3 orders would be invoiced:"
+        assert not any("Sum in" in line for line in lines)
+        for order_id, twin in ((one, other), (other, one)):
+            (line,) = [line for line in lines if line.startswith(f" {order_id} ")]
+            assert line.endswith(f"twin: carries the marker of the same business order as {twin}")
+        assert lines[-1].endswith("says that it is being invoiced, as a copy does")
 
     @pytest.mark.parametrize("value", ["", "None", "ja", None, 2])
     def test_what_is_neither_true_nor_false_is_refused(self, run: Run, log: Log, value: Any) -> None:

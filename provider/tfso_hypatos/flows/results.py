@@ -9,6 +9,7 @@ from tfso_hypatos.flows.approval import Bill
 from tfso_hypatos.flows.billing import NONE, Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
+from tfso_hypatos.flows.intent import marker_of
 from tfso_hypatos.flows.invoice import Invoiced
 from tfso_hypatos.flows.preview import Preview
 from tfso_hypatos.models.tfso_read import SalesOrder
@@ -164,8 +165,10 @@ def _invoice_result(order: SalesOrder) -> InvoiceResult:
 def preview_result(order_id: int, look: Preview) -> dict[str, Any]:
     """Return what invoicing an order would do."""
     payer = Payer.of(look.order) if look.order else Payer()
+    marker = marker_of(look.order)[1] if look.order else None
     return {
         "sales_order_id": order_id,
+        "marker_key": marker.key if marker else None,
         "customer_id": payer.customer_id,
         "gross_amount": _amount(look.order.gross_amount) if look.order else None,
         "currency": payer.currency,

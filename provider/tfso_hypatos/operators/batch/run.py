@@ -14,6 +14,7 @@ from tfso_hypatos.exceptions import (
     BatchFailed,
     ConfigurationError,
     ConnectionFailed,
+    DryRunIncomplete,
     Failure,
     InvalidInput,
     InvoicingStopped,
@@ -70,6 +71,7 @@ class BatchRun:
     :param concurrency: orders at a time.
     :param killed: says whether the task was killed.
     :param again: whether this is not the first try.
+    :param only_looks: whether nothing is changed.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class BatchRun:
         killed: Callable[[], bool],
         *,
         again: bool = False,
+        only_looks: bool = False,
     ) -> None:
         self._step = step
         self._plan = plan
@@ -89,6 +92,7 @@ class BatchRun:
         self._results = results
         self._concurrency = concurrency
         self._killed = killed
+        self._only_looks = only_looks
         self._done = self._failed = self._skipped = self._in_a_row = 0
         self._denied = self._repeats = self._begun = 0
         self._failures: list[Failure] = []
@@ -275,11 +279,12 @@ class BatchRun:
 
     def _error(self, ending: Failure | None = None) -> BatchFailed:
         counts = self.counts()
+        kind, verb = (DryRunIncomplete, "looked at") if self._only_looks else (BatchFailed, "done")
         untried = f", {counts.open} were not tried" if counts.open else ""
         repeats = f", {self._repeats} repeat others" if self._repeats else ""
         done = counts.done + counts.skipped - self._repeats
-        return BatchFailed(
-            f"{counts.failed} of {counts.total} orders failed{untried}; {done} are done{repeats}",
+        return kind(
+            f"{counts.failed} of {counts.total} orders failed{untried}; {done} are {verb}{repeats}",
             [*([ending] if ending else []), *self._failures],
             self._kinds + Counter([ending.kind] if ending else []),
             # A retry would take the input for what it has become, so a person has to see that first.
@@ -295,7 +300,8 @@ class BatchRun:
 
     def _progress(self, seconds: float | None) -> str:
         counts = self.counts()
-        text = f"{counts.done} of {counts.total} orders done, {counts.failed} failed, {counts.skipped} skipped"
+        verb = "looked at" if self._only_looks else "done"
+        text = f"{counts.done} of {counts.total} orders {verb}, {counts.failed} failed, {counts.skipped} skipped"
         rate = (counts.done + counts.failed) / seconds if seconds else 0.0
         if not rate:
             return text

@@ -115,7 +115,7 @@ class Invoicing:
     :param defaults: what holds for an order whose item says nothing else.
     :param expected_status: status that each order must have, whatever its item says, or None.
     :param may_begin: asked before each order; raises if a person has stopped invoicing.
-    :param preview: only look.
+    :param looks: what is found is put here, and nothing is changed; None to invoice.
     """
 
     hook: TfsoHook
@@ -125,7 +125,7 @@ class Invoicing:
     defaults: Mapping[str, Any]
     expected_status: Any = None
     may_begin: Callable[[], None] | None = None
-    preview: bool = False
+    looks: list[dict[str, Any]] | None = None
 
     @property
     def hooks(self) -> Sequence[ApiHook]:
@@ -167,9 +167,10 @@ class Invoicing:
         )
 
     async def _invoice(self, task: InvoiceOrder, holder: Holder | None) -> dict[str, Any]:
-        if self.preview:
+        if self.looks is not None:
             look = await self.hook.adrive(preview(task, self.hook.organization, self.me))
-            return preview_result(task.order_id, look)
+            self.looks.append(preview_result(task.order_id, look))
+            return self.looks[-1]
         if self.may_begin is not None:
             await asyncio.to_thread(self.may_begin)
         flow = invoice(task, self.timing, self.hook.organization, self.me, holder)
