@@ -14,6 +14,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, VariableResult
 
 from tfso_hypatos.advice import advice_for
+from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.exceptions import (
     BatchFailed,
@@ -25,9 +26,9 @@ from tfso_hypatos.exceptions import (
     StopSwitchUnreadable,
 )
 from tfso_hypatos.flows.billing import InvoiceOrder
+from tfso_hypatos.flows.preview import preview
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import stop_switch
-from tfso_hypatos.operators.batch import steps
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     EnrichSalesOrdersOperator,
@@ -314,6 +315,28 @@ class TestStopSwitch:
         assert len(log.changes) == before + 1
         assert log.invoices == []
 
+    @pytest.mark.parametrize("many", [False, True])
+    def test_it_is_looked_at_after_the_wait_for_the_budget(
+        self, run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, many: bool
+    ) -> None:
+        (order_id,) = made()
+        before = len(log.changes)
+        kind = AsyncTransport if many else SyncTransport
+        admit = kind._is_admitted
+        thrown: list[str] = []
+
+        def throwing(self: Any, request: Any) -> bool:
+            # A person throws the switch while the request waits.
+            thrown.extend(["true"] if request.changes else [])
+            return admit(self, request)
+
+        monkeypatch.setattr(kind, "_is_admitted", throwing)
+        saying(monkeypatch, iter(lambda: thrown[0] if thrown else "false", None))
+        with pytest.raises(InvoicingStopped):
+            run.execute(batch([order_id], stop_variable=SWITCH) if many else single(order_id, stop_variable=SWITCH))
+        assert thrown
+        assert len(log.changes) == before
+
     def test_what_a_batch_has_billed_by_then_is_kept(
         self, run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -478,14 +501,13 @@ class TestPreview:
         self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         first, lost, last = made(3)
-        look = steps.preview
 
         def denied(task: InvoiceOrder, *others: Any) -> Any:
             if task.order_id == lost:
                 raise PermissionDenied("another department's", status=403)
-            return look(task, *others)
+            return preview(task, *others)
 
-        monkeypatch.setattr(steps, "preview", denied)
+        monkeypatch.setattr("tfso_hypatos.operators.batch.steps.preview", denied)
         operator = batch([first, lost, last], preview=True)
         with pytest.raises(DryRunIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
             run.execute(operator)
