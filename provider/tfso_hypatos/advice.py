@@ -133,6 +133,12 @@ ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
         "The others are done, and are not done again.",
         "Do about each failed order what its own error says (they stand in the log), then clear the task.",
     ),
+    exceptions.DryRunIncomplete: Advice(
+        "Some orders of a dry run could not be looked at.",
+        "It was a dry run: nothing was changed, and nothing is billed.",
+        "Do about each of them what its own error says (they stand in the log), then clear the task: it looks at all "
+        "of them again.",
+    ),
     exceptions.TransactionNeverPosted: Advice(
         "The order was set inactive or deleted while its invoice was waited for.",
         "Its invoice transaction will not come.",

@@ -69,10 +69,13 @@ class BatchOperator(ApiOperator):
             else:
                 results = Collected(plan)
             again = identity.try_number > 1
-            run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed, again=again)
+            looks = self._only_looks()
+            run = BatchRun(
+                step, plan, source, results, self.concurrency, lambda: self._killed, again=again, only_looks=looks
+            )
             run_on_a_loop(run.run, self.on_kill)
             outcome = results.outcome(run.counts())
-            if not self._only_looks():
+            if not looks:
                 announce_batch(context, self, self.outlet_alias, step.hooks[0].settings, outcome)
             return outcome
 
