@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Connections, Log
-from tests.messy_book import NAME, Book, expected, fill
+from tests.messy_book import LINES, NAME, ORDER, Book, expected, fill
 from tests.operators.conftest import Run
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, ConfigurationError, InvalidInput, Stopped
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
+from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.sandbox.server import Sandbox
 
@@ -91,7 +93,7 @@ def test_every_class_is_found(messy: Book, reconcile: Reconciler) -> None:
     assert report.of(ids["sent"])["classes"] == ["invoicing_unconfirmed"]
     assert report.of(ids["other amount"])["classes"] == ["enrichment_differs"]
     assert report.of(ids["reversed"])["classes"] == ["ledger_differs"]
-    assert report.of(ids["inactive"])["classes"] == ["in_order"]
+    assert report.of(ids["inactive"])["classes"] == ["not_found"]
     assert report.of(None)["order_key"] == "web-11"
     assert report.of(None)["classes"] == ["not_found"]
     assert set(report.counts) == {kind.value for kind in OrderClass}
@@ -305,6 +307,46 @@ def test_orders_without_a_marker_can_be_left_out(book: Book, reconcile: Reconcil
     book.make("by hand", None)
     result = reconcile(unmarked="ignore").result
     assert (result["orders"], result["ignored"]) == (1, 1)
+
+
+def test_a_sale_that_lost_its_marker_is_shown_and_can_get_it_back(
+    book: Book, reconcile: Reconciler, run: Run, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = {"order_key": "web-1", "order": ORDER, "lines": LINES}
+    created = run.execute(CreateSalesOrderOperator(task_id="create", **source))
+    ours = created["sales_order_id"]
+    marker = log.order["internalMemo"]
+    assert f"Marker of sales order {ours}: {marker}" in capsys.readouterr().out
+    book.tfso.update_sales_order(ours, {"internalMemo": ""})
+    book.make("by hand", None)
+
+    report = reconcile(expected=[source], unmarked="ignore")
+
+    assert report.result["ignored"] == 0
+    assert "marker_missing" in report.of(ours)["classes"]
+    assert any("may be a sale that was not found" in note for note in report.result["notes"])
+    missing = report.of(None)
+    assert missing["classes"] == ["not_found"]
+    (put_back,) = re.findall(r"af:\S+", missing["details"])
+    assert put_back.rpartition("/")[0] == marker.rpartition("/")[0]
+
+    book.tfso.update_sales_order(ours, {"internalMemo": put_back})
+
+    assert reconcile(expected=[source], unmarked="ignore").counts == {"in_order": 1}
+    found = Run("run-2").execute(CreateSalesOrderOperator(task_id="create", **source))
+    assert (found["sales_order_id"], found["created"]) == (ours, False)
+
+
+def test_a_sale_whose_only_order_is_inactive_is_not_found(book: Book, reconcile: Reconciler) -> None:
+    book.make("off", "web-1")
+    book.tfso.update_sales_order(book.ids["off"], {"status": "Inactive"})
+    book.make("by hand", None)
+    report = reconcile(expected=["web-1"], unmarked="ignore")
+    assert report.of(book.ids["off"])["classes"] == ["not_found"]
+    assert f"its order {book.ids['off']} is inactive" in report.of(book.ids["off"])["details"]
+    assert report.result["ignored"] == 0
+    book.make("anew", "web-1")
+    assert reconcile(expected=["web-1"], unmarked="ignore").counts == {"in_order": 2}
 
 
 def test_a_source_of_keys_alone_and_a_file_will_do(book: Book, reconcile: Reconciler, tmp_path: Path) -> None:

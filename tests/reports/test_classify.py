@@ -49,6 +49,8 @@ def asked(**changes: Any) -> dict[str, Any]:
         (Case(draft(date=NOW.date() + datetime.timedelta(days=90)), lines=LINES), []),
         (Case(draft(date=None, created_at=None), lines=LINES), []),
         (Case(draft(status="Inactive", key=None)), []),
+        (Case(draft(status="Inactive"), expected=Expected("web-1", "k" * 16)), ["not_found"]),
+        (Case(draft(status="Inactive"), expected=Expected("web-1", "k" * 16), twins=(order(**OTHER),)), []),
         (Case(draft(asked_to_invoice=True), lines=LINES), ["invoicing_unconfirmed"]),
         (Case(draft(asked_to_invoice=True, modified_at=JUST_NOW), lines=LINES), []),
         (Case(draft(status="SomethingNew"), lines=LINES), ["not_invoiced"]),
@@ -161,3 +163,9 @@ def test_every_class_says_what_it_means_and_what_to_do() -> None:
     sentences: Sequence[str] = [text for each in MEANINGS.values() for text in (each.about, each.next_step)]
     assert all(text.endswith(".") and len(text) > 20 for text in sentences)
     assert {each.urgency for each in MEANINGS.values()} == {"alarm", "act", "note", "good"}
+
+
+def test_the_advice_never_bills_a_sale_twice() -> None:
+    advice = MEANINGS[OrderClass.NOT_FOUND].next_step
+    assert advice.startswith("First look among the customer's orders, those without a marker too, for this sale")
+    assert advice.endswith("Run the DAG only if there is none.")

@@ -76,6 +76,7 @@ class OrderFacts:
     created_at: datetime.datetime | None
     modified_at: datetime.datetime | None
     customer_id: int | None
+    payment_method_id: int | None
     currency: str | None
     rate: Decimal | None
     net: Decimal | None
@@ -110,6 +111,7 @@ def facts_of(order: SalesOrder) -> OrderFacts:
         created_at=order.created_at,
         modified_at=order.modified_at,
         customer_id=order.customer.id if order.customer else None,
+        payment_method_id=order.payment_method.id if order.payment_method else None,
         currency=order.currency.code if order.currency else None,
         rate=order.currency.rate if order.currency else None,
         net=order.net_amount,
@@ -123,6 +125,11 @@ def facts_of(order: SalesOrder) -> OrderFacts:
         asked_to_invoice=marker.invoicing if marker else False,
         reference_number=None if Marker.in_text(order.reference_number) else order.reference_number,
     )
+
+
+def same_id(text: str) -> str:
+    """Return the id of a transaction as it can be compared: a GUID may come with braces, and in capitals."""
+    return text.strip("{}").lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +222,9 @@ class Expected:
     :param net: its total before tax; None if it was not given.
     :param lines: its lines, or None if they were not given.
     :param external_id: key of its record in Hypatos, or None if it was not given.
+    :param customer_id: who is to pay; None if it was not given.
+    :param currency: code of its currency; None if it was not given.
+    :param payment_method_id: how it is to be paid; None if it was not given.
     """
 
     order_key: str
@@ -223,13 +233,17 @@ class Expected:
     net: Decimal | None = None
     lines: LineFacts | None = None
     external_id: str | None = None
+    customer_id: int | None = None
+    currency: str | None = None
+    payment_method_id: int | None = None
 
 
 def expected_of(item: Any, organization: str) -> Expected:
     """Return a business order that the caller knows of.
 
-    :param item: an object with ``order_key``, and perhaps ``order`` and ``lines`` as they were created, ``net_amount``
-        as the create task returned it, and ``external_id``; or the order key alone.
+    :param item: an object with ``order_key``, and perhaps ``order`` and ``lines`` as they were created, ``net_amount``,
+        ``customer_id``, ``currency`` and ``payment_method_id`` as the create task returned them, and ``external_id``; or
+        the order key alone.
     :param organization: organization id.
     :raises InvalidInput: naming the broken rule with its place.
     """
@@ -240,6 +254,7 @@ def expected_of(item: Any, organization: str) -> Expected:
     external_id = given.get("external_id")
     net = given.get("net_amount")
     content, lines = _asked_for(given)
+    customer_id, currency, payment_method_id = _payer(given)
     return Expected(
         order_key=str(order_key),
         key=key_of(organization, str(order_key)),
@@ -247,7 +262,31 @@ def expected_of(item: Any, organization: str) -> Expected:
         net=None if net is None else amount(net, "net_amount"),
         lines=lines,
         external_id=None if external_id is None else str(external_id),
+        customer_id=customer_id,
+        currency=currency,
+        payment_method_id=payment_method_id,
     )
+
+
+def _payer(given: Mapping[str, Any]) -> tuple[int | None, str | None, int | None]:
+    """Return who is to pay what was asked for, how, and in which currency: of the order, else of a task's result."""
+    customer, currency, method = (given.get(name) for name in ("customer_id", "currency", "payment_method_id"))
+    if isinstance(given.get("order"), Mapping):
+        order = validate(SalesOrderCreate, given["order"], "order").to_wire()
+        customer = order.get("customer", {}).get("id", customer)
+        currency = order.get("currency", {}).get("code", currency)
+        method = order.get("paymentMethod", {}).get("id", method)
+    if currency is not None and not isinstance(currency, str):
+        raise InvalidInput([Problem("currency", f"the code of a currency is needed, not {type(currency).__name__}")])
+    return _id(customer, "customer_id"), currency, _id(method, "payment_method_id")
+
+
+def _id(value: Any, place: str) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str) and value.strip().isascii() and value.strip().lstrip("-").isdecimal():
+        return int(value)
+    raise InvalidInput([Problem(place, "a whole number is needed")])
 
 
 def _asked_for(given: Mapping[str, Any]) -> tuple[str | None, LineFacts | None]:

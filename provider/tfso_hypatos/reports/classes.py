@@ -49,7 +49,8 @@ MEANINGS: dict[OrderClass, Meaning] = {
     ),
     OrderClass.CONTENT_DRIFT: Meaning(
         "Content drift",
-        "The order does not hold what was asked for: lines, total or fingerprint differ.",
+        "The order does not hold what was asked for: customer, currency, payment method, lines, total or fingerprint "
+        "differ.",
         "Not invoiced: correct the order in 24SevenOffice or the source, then clear its task. Invoiced: compare the "
         "invoice with the source, and credit it if it is wrong.",
         "alarm",
@@ -70,8 +71,10 @@ MEANINGS: dict[OrderClass, Meaning] = {
     ),
     OrderClass.NOT_FOUND: Meaning(
         "Not found",
-        "A business order of the source has no order among those that were looked at.",
-        "Widen the period or the statuses. If it is still not found, run its DAG again: that looks before it creates.",
+        "A business order of the source has no active order with its marker among those that were looked at.",
+        "First look among the customer's orders, those without a marker too, for this sale: somebody may have removed "
+        "the marker and invoiced it by hand. If it is there, put the marker into its memo, or set the inactive order "
+        "active again. Run the DAG only if there is none.",
         "act",
     ),
     OrderClass.NOT_INVOICED: Meaning(
@@ -116,7 +119,8 @@ MEANINGS: dict[OrderClass, Meaning] = {
         "Marker missing",
         "The order carries no marker: a person made it, or somebody removed the marker, and then the order may be "
         "created and billed a second time.",
-        "If a DAG made it, put the marker back (the task's log names it); if a person did, nothing is to be done.",
+        "If a DAG made it, put the marker back: the log of the create task shows it, and so does the row of a sale "
+        "that is not found. If a person made it, nothing is to be done.",
         "note",
     ),
     OrderClass.IN_ORDER: Meaning(

@@ -72,7 +72,7 @@ class Reconciliation:
         self._ledger = self._broken = False
         self._hypatos_denied = False
         self._without_id = 0
-        self._ignored = 0
+        self._shows_unmarked = True
         self._failures: list[Failure] = []
         self._failed: Counter[str] = Counter()
         self._rules = Rules(datetime.datetime.now(datetime.UTC))
@@ -91,11 +91,13 @@ class Reconciliation:
             await self._tools.tfso.adrive(walk_sales_orders(self._wanted.period.filters(), self._keep))
             self._set_clock()
             await self._read_ledger()
+            # One of them may be the order of a sale that was not found: whoever does not see it bills it again.
+            self._shows_unmarked = not self._wanted.ignore_unmarked or self._store.lacks_orders()
             self._claim_records()
             for chunk in self._store.chunks():
                 await self._examine_all(chunk)
         for expected in self._store.not_found():
-            row = row_of_missing(expected)
+            row = row_of_missing(expected, self._tools.me)
             self._store.add_row(row)
             self.summary.note_missing(row)
         self._note_gaps()
@@ -128,8 +130,8 @@ class Reconciliation:
         first, last = days
 
         def keep(lines: Sequence[TransactionLine]) -> None:
-            named = ((line.invoice_number, line.transaction_id) for line in lines)
-            self._store.add_postings((number, posting) for number, posting in named if number and posting)
+            named = ((line.invoice_number, line.transaction_id, line.customer_id) for line in lines)
+            self._store.add_postings((number, posting, whose) for number, posting, whose in named if number and posting)
 
         day = datetime.timedelta(days=1)
         try:
@@ -166,7 +168,7 @@ class Reconciliation:
             self.summary.note(case, row)
 
     async def _examine(self, order: OrderFacts) -> tuple[Case, Row] | None:
-        if order.key is None and self._wanted.ignore_unmarked:
+        if order.key is None and not self._shows_unmarked:
             return None
         async with self._slots:
             if self._broken:
@@ -194,7 +196,7 @@ class Reconciliation:
         lines = None
         if is_open or (self._wanted.all_lines and not order.is_inactive):
             lines = await self._tools.tfso.adrive(read_lines(order.order_id))
-        ledger = self._store.postings(order.invoice_number) if self._ledger and order.is_invoiced else None
+        ledger = self._store.postings(order) if self._ledger and order.is_invoiced else None
         case = Case(order, self._store.twins(order), expected, lines, ledger=ledger)
         external_id = self._wanted.external_ids.of(order, expected)
         if self._tools.hypatos is None or not is_posted(case):
@@ -263,6 +265,9 @@ class Reconciliation:
 
     def _note_gaps(self) -> None:
         notes = self.summary.notes
+        if self._wanted.ignore_unmarked and self._shows_unmarked:
+            text = "Orders without a marker are shown all the same: one of them may be a sale that was not found."
+            notes.append(text)
         if self._tools.hypatos is None:
             notes.append("Hypatos was not compared: no external_id was given.")
         if self._hypatos_denied:
