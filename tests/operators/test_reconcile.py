@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from tests.conftest import Connections, Log
-from tests.messy_book import LINES, NAME, ORDER, Book, expected, fill
+from tests.messy_book import DAY, LINES, NAME, ORDER, Book, expected, fill
 from tests.operators.conftest import Run
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, ConfigurationError, InvalidInput, Stopped
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator
 from tfso_hypatos.reports.classes import OrderClass
+from tfso_hypatos.sandbox import lookups
 from tfso_hypatos.sandbox.server import Sandbox
 
 REPAIRABLE = ["not_enriched", "enrichment_differs", "stray_without_lines"]
@@ -347,6 +348,62 @@ def test_a_sale_whose_only_order_is_inactive_is_not_found(book: Book, reconcile:
     assert report.result["ignored"] == 0
     book.make("anew", "web-1")
     assert reconcile(expected=["web-1"], unmarked="ignore").counts == {"in_order": 2}
+
+
+def test_who_pays_and_how_is_held_against_the_source(book: Book, reconcile: Reconciler, run: Run) -> None:
+    order = {**ORDER, "paymentMethod": {"id": 1}}
+    created = run.execute(CreateSalesOrderOperator(task_id="create", order_key="web-1", order=order, lines=LINES))
+    ours = created["sales_order_id"]
+    book.later(days=1)
+    for source in (created, {"order_key": "web-1", "order": order, "lines": LINES}):
+        assert reconcile(expected=[source]).counts == {"in_order": 1}
+    changes = {"customer": {"id": 777, "name": NAME}, "currency": {"code": "EUR"}, "paymentMethod": {"id": 2}}
+    book.tfso.update_sales_order(ours, changes)
+    book.tfso.update_sales_order(ours, {"status": "Invoice"})
+    book.later(days=2)
+    for source in (
+        created,
+        {"order_key": "web-1", "order": order, "lines": LINES},
+        {"order_key": "web-1", "order": order},
+    ):
+        found = reconcile(expected=[source]).of(ours)
+        assert found["classes"] == ["content_drift"]
+        assert "customer 777, in the source 42" in found["details"]
+        assert "currency EUR, in the source NOK" in found["details"]
+        assert "payment method 2, in the source 1" in found["details"]
+
+
+@pytest.mark.parametrize(
+    ("line", "classes"),
+    [
+        ({"transaction": {"id": "voucher"}, "customer": {"id": 9000}}, ["not_posted"]),
+        ({"transaction": {"id": "voucher"}}, ["not_posted"]),
+        ({"transaction": {"id": "ours"}, "customer": {"id": 42}}, ["in_order"]),
+    ],
+)
+def test_the_invoice_of_a_supplier_is_no_posting_of_ours(
+    book: Book, reconcile: Reconciler, log: Log, monkeypatch: pytest.MonkeyPatch, line: Any, classes: list[str]
+) -> None:
+    book.make("unposted", "web-3")
+    book.bill("unposted", posted_after=100 * DAY)
+    book.later(days=10)
+    number = str(log.order["invoice"]["number"])
+    monkeypatch.setattr(
+        lookups, "transaction_lines", lambda *_: ([{"id": "1", "invoice": {"number": number}, **line}], [])
+    )
+    report = reconcile()
+    assert report.of(book.ids["unposted"])["classes"] == classes
+    assert report.result["totals"]["NOK"]["posted"] == ("0" if classes == ["not_posted"] else "479.12")
+
+
+def test_the_transaction_that_the_order_names_counts_whoever_it_is_for(
+    book: Book, reconcile: Reconciler, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.posted("posted", "web-1")
+    invoice = log.order["invoice"]
+    line = {"id": "1", "invoice": {"number": str(invoice["number"])}, "transaction": invoice["transaction"]}
+    monkeypatch.setattr(lookups, "transaction_lines", lambda *_: ([line], []))
+    assert reconcile().of(book.ids["posted"])["classes"] == ["in_order"]
 
 
 def test_a_source_of_keys_alone_and_a_file_will_do(book: Book, reconcile: Reconciler, tmp_path: Path) -> None:

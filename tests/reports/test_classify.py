@@ -117,6 +117,10 @@ SOURCE = Expected("web-1", "k" * 16, "c" * 10, None, LINES)
         ),
         (replace(SOURCE, lines=LineFacts(1, None, None)), LINES, None),
         (replace(SOURCE, lines=None, net=Decimal("100.004")), None, None),
+        (replace(SOURCE, customer_id=42, currency="nok", payment_method_id=5), None, None),
+        (replace(SOURCE, customer_id=43), None, "customer 42, in the source 43"),
+        (replace(SOURCE, currency="EUR"), None, "currency NOK, in the source EUR"),
+        (replace(SOURCE, payment_method_id=6), None, "payment method 5, in the source 6"),
         (replace(SOURCE, lines=None, net=Decimal("100.01")), None, "net amount 100.00, in the source 100.01"),
     ],
 )

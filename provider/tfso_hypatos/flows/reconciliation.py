@@ -242,8 +242,8 @@ def expected_of(item: Any, organization: str) -> Expected:
     """Return a business order that the caller knows of.
 
     :param item: an object with ``order_key``, and perhaps ``order`` and ``lines`` as they were created, ``net_amount``,
-        ``customer_id``, ``currency`` and ``payment_method_id`` as the create task returned them, and ``external_id``; or
-        the order key alone.
+        ``customer_id``, ``currency`` and ``payment_method_id`` as the create task returned them, and ``external_id``;
+        or the order key alone.
     :param organization: organization id.
     :raises InvalidInput: naming the broken rule with its place.
     """
