@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import logging
 import re
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Connections, Log
+from tests.conftest import ORGANIZATION, Connections, Log
 from tests.messy_book import DAY, LINES, NAME, ORDER, Book, expected, fill
 from tests.operators.conftest import Run
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, ConfigurationError, InvalidInput, Stopped
+from tfso_hypatos.flows.by_hand import marker_by_hand
+from tfso_hypatos.flows.intent import Holder
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator
 from tfso_hypatos.reports.classes import OrderClass
@@ -232,6 +235,52 @@ def test_a_repair_that_fails_fails_the_task_after_the_report_is_written(
     assert report["summary"]["repair"]["failed"] == 1
 
 
+def test_what_a_try_repaired_stays_on_record_when_it_is_tried_again(
+    book: Book, reconcile: Reconciler, run: Run, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    book.make("filled", "web-5")
+    book.make("stray", "web-5", lines=[])
+    book.posted("unenriched", "web-9")
+    book.later(days=10)
+    ours = {"repair": "apply", "repair_classes": REPAIRABLE, "external_id": {str(book.ids["unenriched"]): "web-9"}}
+    sandbox.add_fault(api="hypatos", method="POST", path="/enrichment/sales-orders", action="unauthorized", times=3)
+    with pytest.raises(BatchFailed):
+        run.execute(reconcile.task(**ours))
+
+    second = Report(tmp_path / "report", run.execute(reconcile.task(**ours), try_number=2))
+
+    assert second.of(book.ids["stray"])["repair"] is None
+    first, again = sorted((tmp_path / "report").glob("repairs-try-*.json"))
+    assert again.name.startswith("repairs-try-002-")
+    kept = {each["sales_order_id"]: each["repair"] for each in json.loads(first.read_text())["orders"]}
+    assert kept[str(book.ids["stray"])].startswith("done: ")
+    assert kept[str(book.ids["unenriched"])].startswith("failed: ")
+    assert any(first.name in note for note in second.result["notes"])
+    assert second.result["paths"]["repairs"].endswith(again.name)
+
+
+@pytest.mark.parametrize("repair", ["apply", "dry_run"])
+def test_a_run_under_apply_that_is_cut_off_leaves_a_report(
+    book: Book, reconcile: Reconciler, run: Run, tmp_path: Path, sandbox: Sandbox, repair: str
+) -> None:
+    book.make("filled", "web-5")
+    book.make("stray", "web-5", lines=[])
+    book.make("last", "web-6")
+    book.later(days=10)
+    path = f"/salesorders/{book.ids['last']}/lines$"
+    sandbox.add_fault(api="tfso", method="GET", path=path, action="unauthorized", times=3)
+    with pytest.raises(AuthenticationFailed):
+        run.execute(reconcile.task(repair=repair, repair_classes=REPAIRABLE, concurrency=1))
+    file = tmp_path / "report" / "reconciliation.json"
+    assert file.exists() == (repair == "apply")
+    if repair == "apply":
+        report = json.loads(file.read_text())
+        assert report["summary"]["notes"][0].startswith("The run was cut off (AuthenticationFailed)")
+        found = {each["sales_order_id"]: each["repair"] for each in report["orders"]}
+        assert found[str(book.ids["stray"])].startswith("done: ")
+        assert str(book.ids["last"]) not in found
+
+
 def test_a_ledger_that_may_not_be_read_is_said_and_no_error(
     messy: Book, reconcile: Reconciler, sandbox: Sandbox
 ) -> None:
@@ -406,6 +455,39 @@ def test_the_transaction_that_the_order_names_counts_whoever_it_is_for(
     assert reconcile().of(book.ids["posted"])["classes"] == ["in_order"]
 
 
+def test_a_copy_of_an_order_by_hand_is_an_order_of_its_own(book: Book, reconcile: Reconciler, log: Log) -> None:
+    own = book.make("by hand", None)
+    memo = str(marker_by_hand(ORGANIZATION, own, Holder("abcdef", "ghijkl")))
+    book.tfso.update_sales_order(own, {"internalMemo": memo})
+    book.bill("by hand")
+    copy = book.make("copy", None, internalMemo=memo)
+    book.later(days=10)
+    report = reconcile()
+    assert report.of(own)["classes"] == ["in_order"]
+    assert report.of(copy)["classes"] == ["not_invoiced", "marker_missing"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "1990-02-03", "2150-01-01"])
+def test_a_day_that_cannot_be_is_unknown_and_the_ledger_is_not_read_for_it(
+    book: Book, reconcile: Reconciler, sandbox: Sandbox, day: str
+) -> None:
+    book.posted("fine", "web-1")
+    book.posted("odd", "web-2")
+    order = sandbox._service.tfso.books[ORGANIZATION].orders[book.ids["odd"]]
+    order.header["invoice"] = {**order.header.get("invoice", {}), "date": day}
+    invoice = next(each for each in sandbox._service.tfso.books[ORGANIZATION].invoices if each.order_id == order.id)
+    invoice.date = datetime.date.fromisoformat(day)
+    seen = len(sandbox.requests())
+    report = reconcile()
+    asked = [each for each in sandbox.requests()[seen:] if "transactionlines" in each["path"]]
+    (query,) = [each["query"] for each in asked]
+    assert query["dateFrom"] >= "2025-10-25"
+    assert query["dateTo"] <= "2027-12-31"
+    assert report.counts == {"in_order": 2}
+    (note,) = [each for each in report.result["notes"] if "not compared with the ledger" in each]
+    assert note.endswith(": 1.")
+
+
 def test_a_source_of_keys_alone_and_a_file_will_do(book: Book, reconcile: Reconciler, tmp_path: Path) -> None:
     book.make("ours", "web-1")
     path = tmp_path / "source.jsonl"
@@ -448,6 +530,8 @@ def test_orders_are_linked_where_the_connection_knows_their_address(
     [
         ({"date_from": "20251101"}, "date_from"),
         ({"date_from": "2025-13-01"}, "date_from"),
+        ({"date_from": "0001-01-01"}, "date_from"),
+        ({"date_to": "9999-12-31"}, "date_to"),
         ({"date_to": "2025-10-31"}, "date_to"),
         ({"statuses": "Invoiced"}, "statuses"),
         ({"report_path": ""}, "report_path"),

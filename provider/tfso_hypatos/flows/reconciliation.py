@@ -9,13 +9,14 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from tfso_hypatos.clients import hypatos, tfso
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso_lists import SalesOrderFilter
 from tfso_hypatos.exceptions import InvalidInput, NotFound, Problem
 from tfso_hypatos.flows.amounts import line_amount, total
+from tfso_hypatos.flows.by_hand import without_copied_marker
 from tfso_hypatos.flows.intent import Marker, digest, fingerprint, key_of, marker_of
 from tfso_hypatos.models.base import amount, plain_number, validate
 from tfso_hypatos.models.hypatos import EnrichmentRecord
@@ -24,6 +25,9 @@ from tfso_hypatos.models.tfso_read import SalesOrder
 
 MARGIN = datetime.timedelta(days=1)
 """Asked for beyond both ends of a period: whether the API includes its bounds is not documented."""
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+"""A date before or after is none: systems write the first or the last day that they know for one they do not know."""
 
 _CONTENT = 16
 _ZERO = Decimal(0)
@@ -57,7 +61,15 @@ class Period:
         if self.statuses and order.status not in self.statuses:
             return False
         # The server has counted one whose date cannot be read to the period; nothing is lost silently.
-        return order.date is None or self.date_from <= order.date <= self.date_to
+        day = _known(order.date)
+        return day is None or self.date_from <= day <= self.date_to
+
+
+DayT = TypeVar("DayT", datetime.date, datetime.datetime)
+
+
+def _known(day: DayT | None) -> DayT | None:
+    return day if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +113,20 @@ class OrderFacts:
         return self.status == Status.INACTIVE
 
 
-def facts_of(order: SalesOrder) -> OrderFacts:
-    """Return an order without anything personal."""
+def facts_of(order: SalesOrder, organization: str) -> OrderFacts:
+    """Return an order without anything personal.
+
+    :param order: the order.
+    :param organization: organization id.
+    """
+    order = without_copied_marker(organization, order)
     marker = marker_of(order)[1]
     return OrderFacts(
         order_id=order.id,
         status=order.status,
-        date=order.date,
-        created_at=order.created_at,
-        modified_at=order.modified_at,
+        date=_known(order.date),
+        created_at=_known(order.created_at),
+        modified_at=_known(order.modified_at),
         customer_id=order.customer.id if order.customer else None,
         payment_method_id=order.payment_method.id if order.payment_method else None,
         currency=order.currency.code if order.currency else None,
@@ -118,7 +135,7 @@ def facts_of(order: SalesOrder) -> OrderFacts:
         tax=order.tax_amount,
         gross=order.gross_amount,
         invoice_number=order.invoice_number,
-        invoice_date=order.invoice.date if order.invoice else None,
+        invoice_date=_known(order.invoice.date) if order.invoice else None,
         transaction_id=order.transaction_id,
         key=marker.key if marker else None,
         content=marker.content if marker else None,
