@@ -362,10 +362,10 @@ def test_orders_without_a_marker_can_be_left_out(book: Book, reconcile: Reconcil
 def test_a_sale_that_lost_its_marker_is_shown_and_can_get_it_back(
     book: Book, reconcile: Reconciler, run: Run, log: Log, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = {"order_key": "web-1", "order": ORDER, "lines": LINES}
+    source: dict[str, Any] = {"order_key": "web-1", "order": ORDER, "lines": LINES}
     created = run.execute(CreateSalesOrderOperator(task_id="create", **source))
     ours = created["sales_order_id"]
-    marker = log.order["internalMemo"]
+    marker: str = log.order["internalMemo"]
     assert f"Marker of sales order {ours}: {marker}" in capsys.readouterr().out
     book.tfso.update_sales_order(ours, {"internalMemo": ""})
     book.make("by hand", None)
@@ -400,21 +400,18 @@ def test_a_sale_whose_only_order_is_inactive_is_not_found(book: Book, reconcile:
 
 
 def test_who_pays_and_how_is_held_against_the_source(book: Book, reconcile: Reconciler, run: Run) -> None:
-    order = {**ORDER, "paymentMethod": {"id": 1}}
-    created = run.execute(CreateSalesOrderOperator(task_id="create", order_key="web-1", order=order, lines=LINES))
+    order: dict[str, Any] = {**ORDER, "paymentMethod": {"id": 1}}
+    whole: dict[str, Any] = {"order_key": "web-1", "order": order, "lines": LINES}
+    created = run.execute(CreateSalesOrderOperator(task_id="create", **whole))
     ours = created["sales_order_id"]
     book.later(days=1)
-    for source in (created, {"order_key": "web-1", "order": order, "lines": LINES}):
+    for source in (created, whole):
         assert reconcile(expected=[source]).counts == {"in_order": 1}
     changes = {"customer": {"id": 777, "name": NAME}, "currency": {"code": "EUR"}, "paymentMethod": {"id": 2}}
     book.tfso.update_sales_order(ours, changes)
     book.tfso.update_sales_order(ours, {"status": "Invoice"})
     book.later(days=2)
-    for source in (
-        created,
-        {"order_key": "web-1", "order": order, "lines": LINES},
-        {"order_key": "web-1", "order": order},
-    ):
+    for source in (created, whole, {"order_key": "web-1", "order": order}):
         found = reconcile(expected=[source]).of(ours)
         assert found["classes"] == ["content_drift"]
         assert "customer 777, in the source 42" in found["details"]
@@ -488,6 +485,17 @@ def test_a_day_that_cannot_be_is_unknown_and_the_ledger_is_not_read_for_it(
     assert note.endswith(": 1.")
 
 
+def test_a_file_of_one_list_is_refused_and_not_shown(
+    book: Book, reconcile: Reconciler, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "orders.json"
+    path.write_text(json.dumps([{"order_key": "web-1", "order": ORDER}], ensure_ascii=False))
+    with pytest.raises(InvalidInput) as raised:
+        run.execute(reconcile.task(expected_path=path.as_uri()))
+    assert "one item in each line" in str(raised.value)
+    assert NAME not in str(raised.value)
+
+
 def test_a_source_of_keys_alone_and_a_file_will_do(book: Book, reconcile: Reconciler, tmp_path: Path) -> None:
     book.make("ours", "web-1")
     path = tmp_path / "source.jsonl"
@@ -549,6 +557,12 @@ def test_orders_are_linked_where_the_connection_knows_their_address(
         ({"expected": [{"order_key": ""}]}, "item 1: order_key"),
         ({"expected": [{"order_key": "A", "lines": [{"price": "x"}]}]}, "item 1: lines[0].price"),
         ({"expected": ["{"]}, "item 1: text"),
+        ({"expected": ['[{"order_key": "A"}]']}, "item 1: text"),
+        ({"expected": ["[not JSON"]}, "item 1: text"),
+        ({"expected": [[{"order_key": "A"}]]}, "item 1: text"),
+        ({"expected": [{"order_key": "{A}"}]}, "item 1: order_key"),
+        ({"expected": ["A\x07B"]}, "item 1: order_key"),
+        ({"expected": ["A" * 201]}, "item 1: order_key"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_sent(

@@ -47,7 +47,11 @@ def asked(**changes: Any) -> dict[str, Any]:
         (Case(draft(created_at=NOW - datetime.timedelta(days=7)), lines=LINES), []),
         (Case(draft(created_at=NOW - datetime.timedelta(days=8)), lines=LINES), ["not_invoiced"]),
         (Case(draft(date=NOW.date() + datetime.timedelta(days=90)), lines=LINES), []),
-        (Case(draft(date=None, created_at=None), lines=LINES), []),
+        (Case(draft(date=None, created_at=None), lines=LINES), ["not_invoiced"]),
+        (Case(draft(date=None, created_at=None, modified_at=JUST_NOW), lines=LINES), []),
+        (Case(draft(status="Confirmed", invoice_number=7), lines=LINES), ["invoicing_unconfirmed"]),
+        (Case(draft(status="Confirmed", invoice_number=7, modified_at=JUST_NOW), lines=LINES), []),
+        (Case(draft(status="AdvanceInvoice", invoice_number=7, date=NOW.date()), lines=LINES), []),
         (Case(draft(status="Inactive", key=None)), []),
         (Case(draft(status="Inactive"), expected=Expected("web-1", "k" * 16)), ["not_found"]),
         (Case(draft(status="Inactive"), expected=Expected("web-1", "k" * 16), twins=(order(**OTHER),)), []),
@@ -173,3 +177,25 @@ def test_the_advice_never_bills_a_sale_twice() -> None:
     advice = MEANINGS[OrderClass.NOT_FOUND].next_step
     assert advice.startswith("First look among the customer's orders, those without a marker too, for this sale")
     assert advice.endswith("Run the DAG only if there is none.")
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "is_a_persons"),
+    [
+        ("Draft", None, True),
+        ("Proposal", None, True),
+        ("Web", None, True),
+        ("Confirmed", None, False),
+        ("Draft", "k" * 16, False),
+    ],
+)
+def test_nobody_is_told_to_bill_what_a_person_has_not_confirmed(
+    status: str, key: str | None, is_a_persons: bool
+) -> None:
+    said = detail(Case(draft(status=status, key=key), lines=LINES), "not_invoiced")
+    assert ("do not bill it unasked" in said) == is_a_persons
+
+
+def test_an_order_without_any_date_is_late() -> None:
+    case = Case(draft(date=None, created_at=None, modified_at=None), lines=LINES)
+    assert detail(case, "not_invoiced") == "of unknown date, status Draft"

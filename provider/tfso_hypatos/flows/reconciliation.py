@@ -29,6 +29,9 @@ MARGIN = datetime.timedelta(days=1)
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 """A date before or after is none: systems write the first or the last day that they know for one they do not know."""
 
+LONGEST_KEY = 200
+"""Characters of an order key: what is longer is a whole order, or a file of another kind."""
+
 _CONTENT = 16
 _ZERO = Decimal(0)
 
@@ -268,6 +271,11 @@ def expected_of(item: Any, organization: str) -> Expected:
     order_key = given.get("order_key")
     if isinstance(order_key, bool) or not isinstance(order_key, str | int) or not str(order_key).strip():
         raise InvalidInput([Problem("order_key", "your name for the business order is required")])
+    if len(str(order_key)) > LONGEST_KEY or not str(order_key).isprintable():
+        rule = f"at most {LONGEST_KEY} characters, without control characters, are needed: it stands in the report"
+        raise InvalidInput([Problem("order_key", rule)])
+    if str(order_key).lstrip().startswith(("[", "{")):
+        raise InvalidInput([Problem("order_key", "must not be JSON")])
     external_id = given.get("external_id")
     net = given.get("net_amount")
     content, lines = _asked_for(given)

@@ -176,10 +176,10 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         path = str(self.report_path)
         try:
             run_on_a_loop(run.run, self.on_kill)
-        except BaseException as error:
+        except BaseException as end:
             if wanted.repair == "apply":
                 # What was repaired until then has to be on record, whatever ended it.
-                self._leave_report(path, run, error)
+                self._leave_report(path, run, end)
             raise
         paths = write_report(path, summary, tools.store, run.try_name)
         log_report(summary, tools.store)

@@ -64,7 +64,7 @@ MEANINGS: dict[OrderClass, Meaning] = {
     ),
     OrderClass.INVOICING_UNCONFIRMED: Meaning(
         "Invoicing not confirmed",
-        "24SevenOffice was asked to invoice the order and does not show it as invoiced.",
+        "24SevenOffice was asked to invoice the order, or shows an invoice number, and does not show it as invoiced.",
         "Do not invoice it by hand. Look at the order again later; if it stays so, ask 24SevenOffice whether there is "
         "an invoice.",
         "alarm",
@@ -80,7 +80,8 @@ MEANINGS: dict[OrderClass, Meaning] = {
     OrderClass.NOT_INVOICED: Meaning(
         "Not invoiced",
         "The order is older than the days allowed and not invoiced.",
-        "Clear or run the invoice task; if the sale was called off, set the order inactive.",
+        "With a marker: clear or run the invoice task. Without one it is a person's: a draft, a proposal or a web "
+        "order is not to be billed before that person confirms it. If the sale was called off, set the order inactive.",
         "act",
     ),
     OrderClass.NOT_POSTED: Meaning(

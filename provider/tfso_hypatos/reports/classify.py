@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tfso_hypatos.flows.amounts import is_same, is_total_of, unit_of
 from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts, RecordFacts, same_id
+from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.reports.classes import OrderClass
 
 
@@ -185,14 +186,26 @@ def _progress(case: Case, rules: Rules) -> Iterator[Finding]:
     elif order.asked_to_invoice:
         if not rules.is_in_work(order):
             yield Finding(OrderClass.INVOICING_UNCONFIRMED, f"status {order.status}, and the marker ends in !")
+    elif order.invoice_number is not None and order.status != Status.ADVANCE_INVOICE:
+        if not rules.is_in_work(order):
+            detail = f"status {order.status}, and it has invoice number {order.invoice_number}"
+            yield Finding(OrderClass.INVOICING_UNCONFIRMED, detail)
     elif case.is_stray:
         if not rules.is_in_work(order):
             twins = f"the same marker is on order {_ids(case.twins)}" if case.twins else "no other order has its marker"
             yield Finding(OrderClass.STRAY_WITHOUT_LINES, twins)
     else:
         age = rules.age(order)
-        if age is not None and age > rules.not_invoiced_after_days:
-            yield Finding(OrderClass.NOT_INVOICED, f"{age} days old, status {order.status}")
+        is_late = not rules.is_in_work(order) if age is None else age > rules.not_invoiced_after_days
+        if is_late:
+            days = "of unknown date" if age is None else f"{age} days old"
+            whose = "; a person's, not confirmed: do not bill it unasked" if _is_unconfirmed(order) else ""
+            yield Finding(OrderClass.NOT_INVOICED, f"{days}, status {order.status}{whose}")
+
+
+def _is_unconfirmed(order: OrderFacts) -> bool:
+    """Say whether an order is a person's that nobody has confirmed: a draft or a proposal is no sale yet."""
+    return order.key is None and order.status != Status.CONFIRMED
 
 
 def _posting(case: Case, rules: Rules) -> Iterator[Finding]:
