@@ -192,12 +192,12 @@ def test_apply_repairs_what_is_allowed_and_nothing_else(
     assert again.of(ids["stray"])["classes"] == again.of(ids["unenriched"])["classes"] == ["in_order"]
 
 
-@pytest.mark.parametrize("kind", REPAIRABLE)
-def test_only_the_named_class_is_repaired(messy: Book, reconcile: Reconciler, kind: str) -> None:
-    report = reconcile.with_source(repair="dry_run", repair_classes=[kind])
-    repaired = [each["classes"] for each in report.orders if each["repair"]]
-    assert repaired
-    assert all(kind in classes for classes in repaired)
+def test_only_the_named_class_is_repaired(messy: Book, reconcile: Reconciler) -> None:
+    for kind in REPAIRABLE:
+        report = reconcile.with_source(repair="dry_run", repair_classes=[kind])
+        repaired = [each["classes"] for each in report.orders if each["repair"]]
+        assert repaired
+        assert all(kind in classes for classes in repaired)
 
 
 def test_a_stray_that_may_be_a_persons_work_is_left_alone(book: Book, reconcile: Reconciler, log: Log) -> None:
@@ -225,12 +225,14 @@ def test_a_stray_in_work_is_none(book: Book, reconcile: Reconciler) -> None:
 
 
 def test_a_repair_that_fails_fails_the_task_after_the_report_is_written(
-    messy: Book, reconcile: Reconciler, tmp_path: Path, sandbox: Sandbox
+    book: Book, reconcile: Reconciler, tmp_path: Path, sandbox: Sandbox
 ) -> None:
+    book.posted("unenriched", "web-4")
+    book.later(days=10)
     sandbox.add_fault(api="hypatos", method="POST", path="/enrichment/sales-orders", action="unauthorized", times=3)
     with pytest.raises(BatchFailed, match=r"repairs failed: 1; the report is written") as raised:
         reconcile.with_source(repair="apply", repair_classes=["not_enriched"], concurrency=1)
-    assert raised.value.failures[0].order == f"sales order {messy.ids['unenriched']}"
+    assert raised.value.failures[0].order == f"sales order {book.ids['unenriched']}"
     report = json.loads((tmp_path / "report" / "reconciliation.json").read_text())
     assert report["summary"]["repair"]["failed"] == 1
 
@@ -282,20 +284,28 @@ def test_a_run_under_apply_that_is_cut_off_leaves_a_report(
 
 
 def test_a_ledger_that_may_not_be_read_is_said_and_no_error(
-    messy: Book, reconcile: Reconciler, sandbox: Sandbox
+    book: Book, reconcile: Reconciler, sandbox: Sandbox
 ) -> None:
+    book.make("unposted", "web-3")
+    book.bill("unposted", posted_after=100 * DAY)
+    book.posted("reversed", "web-12")
+    book.reverse("reversed")
+    book.later(days=10)
+    assert reconcile(external_id="{order_key}").of(book.ids["reversed"])["classes"] == ["ledger_differs"]
     sandbox.configure(missing_scopes=["api.accounting.transaction:read"])
-    report = reconcile.with_source()
+    report = reconcile.with_source(expected=["web-3", "web-12"])
     note = "The ledger was not compared: the scope api.accounting.transaction:read is not granted."
-    assert report.result["notes"] == [note]
+    assert note in report.result["notes"]
     assert note in report.html
     assert "ledger_differs" not in report.counts
-    assert report.of(messy.ids["unposted"])["classes"] == ["not_posted"]
+    assert report.of(book.ids["unposted"])["classes"] == ["not_posted"]
 
 
 def test_hypatos_that_may_not_be_asked_is_said_and_no_error(
-    messy: Book, reconcile: Reconciler, sandbox: Sandbox
+    book: Book, reconcile: Reconciler, sandbox: Sandbox
 ) -> None:
+    book.posted("unenriched", "web-4")
+    book.later(days=10)
     sandbox.configure(missing_scopes=["enrichment.write"])
     report = reconcile.with_source()
     assert any("enrichment.write is not granted" in note for note in report.result["notes"])
@@ -303,8 +313,9 @@ def test_hypatos_that_may_not_be_asked_is_said_and_no_error(
 
 
 def test_without_an_external_id_hypatos_is_not_asked(
-    messy: Book, reconcile: Reconciler, sandbox: Sandbox, connections: Connections
+    book: Book, reconcile: Reconciler, sandbox: Sandbox, connections: Connections
 ) -> None:
+    book.posted("unenriched", "web-4")
     connections.hypatos(login=None)
     seen = len(sandbox.requests())
     report = reconcile(expected=expected())
