@@ -8,9 +8,12 @@ import logging
 from typing import Any
 
 import pytest
+from tests.flows.runs import ORGANIZATION
 from tests.flows.test_watch import INVOICE, POSTED, Office, refusal
 
 from tfso_hypatos.flows import postings
+from tfso_hypatos.flows.by_hand import marker_by_hand
+from tfso_hypatos.flows.intent import Holder
 from tfso_hypatos.flows.postings import LOOK_BACK, Known, Postings, posted_result
 from tfso_hypatos.flows.watch import OVERLAP
 from tfso_hypatos.models.tfso_read import SalesOrder
@@ -28,7 +31,7 @@ class Feed(Office):
         self.start(Known(self.now - OVERLAP))
 
     def start(self, known: Known) -> None:
-        self.feed = Postings(known, only_marked=self.only_marked, now=self.clock)
+        self.feed = Postings(known, only_marked=self.only_marked, organization=ORGANIZATION, now=self.clock)
 
     def restart(self) -> None:
         """Go on with what was kept, as another triggerer does."""
@@ -303,11 +306,18 @@ def test_the_news_are_ids_only() -> None:
     order = SalesOrder.model_validate(
         {"id": 7, "status": "Invoice", "internalMemo": MEMO, "invoice": POSTED, "customer": {"name": "Bjørn Ås AS"}}
     )
-    assert posted_result(order) == {
+    assert posted_result(order, ORGANIZATION) == {
         "sales_order_id": 7,
         "invoice_number": 7,
         "transaction_id": "7f1c",
         "order_key_hash": "abcdefghijklmnop",
     }
     bare = order.model_copy(update={"internal_memo": None})
-    assert "order_key_hash" not in posted_result(bare)
+    assert "order_key_hash" not in posted_result(bare, ORGANIZATION)
+
+
+def test_a_copy_of_an_order_by_hand_is_not_marked() -> None:
+    memo = str(marker_by_hand(ORGANIZATION, 7, Holder("abcdef", "ghijkl")))
+    own = SalesOrder.model_validate({"id": 7, "status": "Invoice", "internalMemo": memo, "invoice": POSTED})
+    assert "order_key_hash" in posted_result(own, ORGANIZATION)
+    assert "order_key_hash" not in posted_result(own.model_copy(update={"id": 8}), ORGANIZATION)

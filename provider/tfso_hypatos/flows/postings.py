@@ -15,6 +15,7 @@ from typing import Any
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso_lists import SalesOrderFilter, walk_sales_orders
 from tfso_hypatos.exceptions import PermissionDenied, TfsoHypatosError, TransactionNeverPosted, UnexpectedResponse
+from tfso_hypatos.flows.by_hand import without_copied_marker
 from tfso_hypatos.flows.intent import is_billed, marker_of
 from tfso_hypatos.flows.rounds import Round
 from tfso_hypatos.flows.sweep import Sweep
@@ -88,9 +89,13 @@ def moment_of(text: object) -> datetime.datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def posted_result(order: SalesOrder) -> dict[str, Any]:
-    """Return what is told of a posted invoice: ids only, and the hash of the order key if the order is marked."""
-    marker = marker_of(order)[1]
+def posted_result(order: SalesOrder, organization: str) -> dict[str, Any]:
+    """Return what is told of a posted invoice: ids only, and the hash of the order key if the order is marked.
+
+    :param order: the order.
+    :param organization: organization id.
+    """
+    marker = marker_of(without_copied_marker(organization, order))[1]
     result: dict[str, Any] = {
         "sales_order_id": order.id,
         "invoice_number": order.invoice_number,
@@ -104,11 +109,13 @@ class Postings:
 
     :param known: what is known from before.
     :param only_marked: leave out orders that do not carry the marker of this provider.
+    :param organization: organization id.
     :param now: seconds of a monotonic clock.
     """
 
-    def __init__(self, known: Known, *, only_marked: bool, now: float) -> None:
+    def __init__(self, known: Known, *, only_marked: bool, organization: str, now: float) -> None:
         self.known = known
+        self._organization = organization
         self.round = Round()
         self._only_marked = only_marked
         self._news: dict[int, SalesOrder] = {}
@@ -173,7 +180,7 @@ class Postings:
             return
         posting = posting_of(order)
         if order.id not in self._watched:
-            if not is_billed(order) or (self._only_marked and marker_of(order)[1] is None):
+            if not is_billed(order) or (self._only_marked and not self._is_marked(order)):
                 return
             if posting is Posting.POSTED and self._is_old(order, news_from):
                 return
@@ -183,6 +190,9 @@ class Postings:
             self._found(order)
         else:
             self._watch(order, now)
+
+    def _is_marked(self, order: SalesOrder) -> bool:
+        return marker_of(without_copied_marker(self._organization, order))[1] is not None
 
     def _is_old(self, order: SalesOrder, news_from: datetime.datetime) -> bool:
         """Say whether an order that nobody saw unposted was posted before the beginning."""

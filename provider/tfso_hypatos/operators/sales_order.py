@@ -108,7 +108,7 @@ class CreateSalesOrderOperator(ApiOperator):
 
     def _create(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
         from tfso_hypatos.flows.create import find_or_create
-        from tfso_hypatos.flows.intent import Intent
+        from tfso_hypatos.flows.intent import Intent, marker_of
         from tfso_hypatos.flows.results import created_result
         from tfso_hypatos.operators.memory import Memory
 
@@ -137,6 +137,8 @@ class CreateSalesOrderOperator(ApiOperator):
         result = created_result(order_key, created)
         verb = "Created" if created.created else "Adopted"
         self.log.info("%s sales order %s of %r: gross %s", verb, created.order.id, order_key, result["gross_amount"])
+        # Whoever removes it by mistake can put it back; it holds hashes and nothing personal.
+        self.log.info("Marker of sales order %s: %s", created.order.id, marker_of(created.order)[1])
         push_order_addresses(context, hook.settings, result)
         announce(context, self, CREATED_SALES_ORDERS, hook.settings, result)
         return result
