@@ -157,7 +157,10 @@ def _refuse_unlisted(told: Mapping[str, Any]) -> None:
     if not isinstance(total, int) or total <= listed or not (lists or path):
         return
     if path:
-        rule = f"its {total} orders are not listed but written to {path}: give that path to a batch operator (results_paths_of_events)"
+        rule = (
+            f"its {total} orders are not listed but written to {path}: give that path to a batch operator "
+            "(results_paths_of_events)"
+        )
     else:
         rule = (
             f"it lists {listed} ids of {total} orders: let the batch write its results (results_path), and give that "
