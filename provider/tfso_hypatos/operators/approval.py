@@ -15,7 +15,7 @@ from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.invoice_arguments import invoice_order
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -112,7 +112,7 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
             "defaults": REJECT,
             "response_timeout": response_timeout,
         }
-        super().__init__(subject=subject, **options, **kwargs)
+        super().__init__(subject=subject, **options, **with_retry_policy(kwargs))
         self.sales_order_id = sales_order_id
         self.order_key = order_key
         self.if_rejected = if_rejected

@@ -11,7 +11,7 @@ from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import name_map_index
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.invoice_arguments import INVOICE_ARGUMENTS, InvoicingOperator, invoice_order
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -88,7 +88,7 @@ class InvoiceSalesOrderOperator(InvoicingOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.sales_order_id = sales_order_id
         self.order_key = order_key
         self.invoice_date = invoice_date

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator, holder_of
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         hypatos_conn_id: str = "hypatos_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.date_from = date_from
         self.date_to = date_to
         self.report_path = report_path

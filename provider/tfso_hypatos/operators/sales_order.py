@@ -19,7 +19,7 @@ from tfso_hypatos.operators.arguments import (
 from tfso_hypatos.operators.base import ApiOperator, holder_of
 from tfso_hypatos.operators.enrichment import EnrichSalesOrderOperator
 from tfso_hypatos.operators.invoicing import InvoiceSalesOrderOperator
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 from tfso_hypatos.operators.sales_orders import (
     CreateSalesOrdersOperator,
     EnrichSalesOrdersOperator,
@@ -90,7 +90,7 @@ class CreateSalesOrderOperator(ApiOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.order = order
         self.lines = lines
         self.order_key = order_key

@@ -10,7 +10,7 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.operators.arguments import given
 from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.mapping import most_mapped
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -68,7 +68,7 @@ class ListSalesOrdersOperator(ApiOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.status = status
         self.customer_id = customer_id
         self.date_from = date_from

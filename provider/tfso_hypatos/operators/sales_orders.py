@@ -14,7 +14,7 @@ from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
 from tfso_hypatos.operators.invoice_arguments import DETAILS, InvoicingOperator
 from tfso_hypatos.operators.preview_table import preview_table
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ class CreateSalesOrdersOperator(BatchOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
+        super().__init__(**with_retry_policy(kwargs))
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
         self.marker_field = marker_field
         self.settle_seconds = settle_seconds
         self.look_back_days = look_back_days
@@ -154,7 +158,11 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
+        super().__init__(**with_retry_policy(kwargs))
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
         self.invoice_date = invoice_date
         self.due_date = due_date
         self.payment_terms = payment_terms
@@ -251,7 +259,11 @@ class EnrichSalesOrdersOperator(BatchOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
+        super().__init__(**with_retry_policy(kwargs))
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
         self.on_missing = on_missing
         self.external_id_format = external_id_format
         self.hypatos_conn_id = hypatos_conn_id

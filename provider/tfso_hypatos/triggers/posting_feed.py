@@ -14,7 +14,7 @@ from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.flows.postings import Known, Postings, moment_of, posted_result
 from tfso_hypatos.flows.watch import OVERLAP
 from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.triggers.shared_wait import back_off
+from tfso_hypatos.triggers.back_off import back_off
 
 log = logging.getLogger(__name__)
 

@@ -30,20 +30,10 @@ class BatchOperator(ApiOperator):
     template_fields: Sequence[str] = ("orders", "path", "results_path")
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json"}
 
-    def __init__(
-        self,
-        *,
-        orders: Sequence[Any] | Mapping[str, Any] | str | XComArg | None,
-        path: str | XComArg | None,
-        results_path: str | XComArg | None,
-        concurrency: int,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.orders = orders
-        self.path = path
-        self.results_path = results_path
-        self.concurrency = concurrency
+    orders: Sequence[Any] | Mapping[str, Any] | str | XComArg | None
+    path: str | XComArg | None
+    results_path: str | XComArg | None
+    concurrency: int
 
     def execute(self, context: Context) -> Any:
         """Check every order, then do what is not done yet."""
