@@ -103,7 +103,8 @@ def test_an_order_that_a_dag_has_billed_gets_no_second_record(
 
 
 def test_the_example_watches_for_all_invoices() -> None:
-    (asset,) = load("on_invoice_posted").timetable.asset_condition.objects
+    condition: Any = load("on_invoice_posted").timetable.asset_condition
+    (asset,) = condition.objects
     (watcher,) = asset.watchers
     assert watcher.trigger.serialize()[1]["only_marked"] is False
 

@@ -6,9 +6,7 @@ import asyncio
 import contextvars
 import datetime
 import logging
-import os
 from collections import Counter
-from contextlib import suppress
 from typing import NamedTuple, NoReturn, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -19,6 +17,7 @@ from tfso_hypatos.hooks.settings import Settings
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers.back_off import back_off
 from tfso_hypatos.triggers.opening import patiently, points_elsewhere, target_of
+from tfso_hypatos.triggers.portal import enter_portal
 from tfso_hypatos.triggers.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -201,7 +200,7 @@ class Poller:
     async def _run(self) -> None:
         answer: Answer
         try:
-            await _enter_portal()
+            await enter_portal()
             await self._poll()
         except TfsoHypatosError as error:
             answer = error
@@ -283,7 +282,7 @@ class Poller:
             return watch.finish()
 
         async def read() -> None:
-            await _enter_portal()
+            await enter_portal()
             for order_id in wanted:
                 try:
                     await hook.adrive(watch.read(order_id, self._loop.time()))
@@ -316,13 +315,3 @@ class Poller:
         if not self._logged or not self._logged / NOTABLE < max(count, 1) < self._logged * NOTABLE:
             log.info("Waiting for the transactions of %d sales orders on %s", count, self.conn_id)
             self._logged = max(count, 1)
-
-
-async def _enter_portal() -> None:
-    """Let this task do what Airflow lets a trigger do: it masks secrets by calls that only seem to be synchronous."""
-    if os.environ.get("AIRFLOW_DISABLE_GREENBACK_PORTAL", "").lower() == "true":
-        return
-    with suppress(ImportError):
-        import greenback
-
-        await greenback.ensure_portal()
