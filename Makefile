@@ -51,6 +51,16 @@ triggerer: $(STAMP) ## Kill the triggerer of a real Airflow while it waits for a
 	@$(BIN)/python tests/kills/triggerer.py
 	@$(BIN)/python tests/kills/postings.py
 
+.PHONY: browser
+browser: $(STAMP) ## Press the buttons of a real Airflow UI in a headless Chromium, and check the books (about 4 minutes)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --group browser
+	@$(BIN)/python -m pytest tests/browser --timeout 900
+
+.PHONY: screenshots
+screenshots: $(STAMP) ## Take the pictures of the documentation anew, in the same way (about 4 minutes)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --group browser
+	@$(BIN)/python tests/browser/screenshots.py
+
 .PHONY: bench
 bench: $(STAMP) ## Measure ourselves against others, and write docs/benchmarks.md (about 10 minutes)
 	@$(BIN)/python -m pip install -qq -c constraints.txt --group bench

@@ -7,7 +7,7 @@ trap 'rm -f "$new"' EXIT
     sed -n '/^#/p' constraints.txt
     printf 'editables\nhatchling\npip\n' | "$1/uv" pip compile --quiet --universal --upgrade --python-version 3.11 \
         --strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-        --group dev --group bench --group docs pyproject.toml -
+        --group dev --group bench --group docs --group browser pyproject.toml -
 } >"$new"
 cat "$new" >constraints.txt
 grep '^apache-airflow==' constraints.txt

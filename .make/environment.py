@@ -125,13 +125,14 @@ class Airflow:
             time.sleep(1)
         raise Failure("Airflow stopped by itself")
 
-    def reasons(self, run_id: str) -> str:
+    def reasons(self, run_id: str, dag_id: str = DAG_ID) -> str:
         """Return why the tasks of a run failed, as their logs say.
 
         :param run_id: the run.
+        :param dag_id: its DAG.
         """
         found = []
-        for path in sorted(self.log.parent.glob(f"logs/dag_id={DAG_ID}/run_id={run_id}/task_id=*/attempt=*.log")):
+        for path in sorted(self.log.parent.glob(f"logs/dag_id={dag_id}/run_id={run_id}/task_id=*/attempt=*.log")):
             for line in path.read_text("utf-8", "replace").splitlines():
                 with suppress(ValueError):
                     errors = json.loads(line).get("error_detail") or []

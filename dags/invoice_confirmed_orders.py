@@ -28,7 +28,10 @@ OPTIONAL_DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date", "
 
 FORM = {
     "dry_run": Param(
-        True, type="boolean", title="Dry run", description="Only show in the log of invoice what would be billed."
+        True,
+        type="boolean",
+        title="Dry run",
+        description="Bills nothing: the log of the task invoice shows what would be billed.",
     ),
     "date_from": Param(None, title="Order date from", **OPTIONAL_DATE),
     "date_to": Param(None, title="Order date to", **OPTIONAL_DATE),

@@ -47,7 +47,9 @@ FORM = {
         "invoice.",
     ),
     "customer_id": Param(42, type="integer", minimum=1, title="Customer ID in 24SevenOffice"),
-    "customer_name": Param("Bjørn Ås Rørleggerservice AS", type="string", minLength=1, maxLength=200, title="Name"),
+    "customer_name": Param(
+        "Bjørn Ås Rørleggerservice AS", type="string", minLength=1, maxLength=200, title="Customer name"
+    ),
     "lines": Param(
         [{"description": "Rørdeler, kobber 15 mm", "quantity": 30, "price": 99.99, "tax": {"number": 3}}],
         type="array",
@@ -67,7 +69,7 @@ FORM = {
     ),
     "approvers": Param(
         [],
-        type="array",
+        type=["null", "array"],
         items={"type": "string", "minLength": 1},
         title="Approvers",
         description="User names, one a line. Left empty: everybody who may respond to requests of this DAG.",
@@ -116,7 +118,7 @@ with DAG(
         approve_below="{{ params.approve_below }}",
         approve_below_currency="NOK",
         payment_terms=TERMS,
-        assigned_users="{{ params.approvers | tojson }}",
+        assigned_users="{{ (params.approvers or []) | tojson }}",
         response_timeout=timedelta(days=3),
     )
     invoice = InvoiceSalesOrderOperator(task_id="invoice", sales_order_id=approve.output, payment_terms=TERMS)

@@ -33,7 +33,7 @@ FORM = {
     ),
     "statuses": Param(
         [],
-        type="array",
+        type=["null", "array"],
         examples=["Draft", "Web", "Proposal", "Confirmed", "Invoice", "AdvanceInvoice", "Inactive"],
         items={
             "type": "string",
@@ -79,7 +79,7 @@ FORM = {
     ),
     "order_keys": Param(
         [],
-        type="array",
+        type=["null", "array"],
         title="Order numbers of the source",
         description="Your own numbers of the business orders that should be there, one a line. Left empty: it is not "
         "reported what is missing.",
@@ -120,7 +120,7 @@ FORM = {
     ),
     "repair_classes": Param(
         list(CLASSES),
-        type="array",
+        type=["null", "array"],
         examples=list(CLASSES),
         values_display=CLASSES,
         items={"type": "string", "enum": list(CLASSES)},
@@ -145,7 +145,7 @@ with DAG(
         task_id="reconcile",
         date_from="{{ params.date_from }}",
         date_to="{{ params.date_to }}",
-        statuses="{{ params.statuses | tojson }}",
+        statuses="{{ (params.statuses or []) | tojson }}",
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
         external_id="{{ params.external_id or '' }}",
         report_path="{{ params.report_path }}/{{ run_id | replace(':', '-') }}",
@@ -155,7 +155,7 @@ with DAG(
         grace_minutes="{{ params.grace_minutes }}",
         check_lines="{{ params.check_lines }}",
         repair="{{ params.repair }}",
-        repair_classes="{{ params.repair_classes | tojson }}",
+        repair_classes="{{ (params.repair_classes or []) | tojson }}",
     )
     # [END reconcile]
 # [END dag]

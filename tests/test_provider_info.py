@@ -161,6 +161,7 @@ for name in ("tfso", "hypatos"):
         "login": meta.standard_fields.login.title,
         "password": meta.standard_fields.password.title,
         "port_hidden": meta.standard_fields.port.hidden,
+        "port_hint": meta.standard_fields.port.placeholder,
     }
 shown["loaded"] = sorted(name for name in sys.modules if name.startswith("tfso_hypatos"))
 from airflow.providers_manager import ProvidersManager
@@ -185,6 +186,8 @@ def test_airflow_shows_both_connection_forms_without_importing_a_hook() -> None:
         assert form["hook_class_name"] == connection["hook-class-name"]
         assert form["extra_fields"] == list(connection["conn-fields"])
         assert (form["host"], form["login"], form["password"]) == ("API URL", "Client ID", "Client secret")
-        assert form["port_hidden"] is True
+        # A connection that is stored without a port cannot be tested, so the form must let people enter 0.
+        assert form["port_hidden"] is False
+        assert form["port_hint"].startswith("Enter 0")
     assert sorted(shown["links"]) == sorted(INFO["extra-links"])
     assert shown["versions"] == {DISTRIBUTION: tfso_hypatos.__version__}

@@ -16,6 +16,9 @@ _FLAG = {"type": ["boolean", "null"]}
 _TFSO = "24SevenOffice"
 _HYPATOS = "Hypatos"
 
+# Its UI asks to test port 0 if a connection has none, and its API then says that this is another server.
+_PORT = "Enter 0: Airflow 3.3 tests no connection without a port"
+
 
 def _field(label: str, description: str, schema: dict[str, Any], default: Any = None) -> dict[str, Any]:
     shown = schema if default is None else {**schema, "default": default}
@@ -36,11 +39,12 @@ def _tfso_connection() -> dict[str, Any]:
         "hook-name": _TFSO,
         "hook-class-name": "tfso_hypatos.hooks.tfso.TfsoHook",
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "port"],
-            "relabeling": {"host": "API URL", "login": "Client ID", "password": "Client secret"},
+            "hidden-fields": ["schema"],
+            "relabeling": {"host": "API URL", "login": "Client ID", "password": "Client secret", "port": "Port"},
             "placeholders": {
                 "host": "https://rest.api.24sevenoffice.com/v1",
                 "login": "Application ID from the Developer Admin Panel",
+                "port": _PORT,
             },
         },
         "conn-fields": {
@@ -78,9 +82,13 @@ def _hypatos_connection() -> dict[str, Any]:
         "hook-name": _HYPATOS,
         "hook-class-name": "tfso_hypatos.hooks.hypatos.HypatosHook",
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "port"],
-            "relabeling": {"host": "API URL", "login": "Client ID", "password": "Client secret"},
-            "placeholders": {"host": "Left empty: by region", "login": "Client ID of the API service account"},
+            "hidden-fields": ["schema"],
+            "relabeling": {"host": "API URL", "login": "Client ID", "password": "Client secret", "port": "Port"},
+            "placeholders": {
+                "host": "Left empty: by region",
+                "login": "Client ID of the API service account",
+                "port": _PORT,
+            },
         },
         "conn-fields": {
             "region": _field(

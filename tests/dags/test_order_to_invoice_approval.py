@@ -205,6 +205,14 @@ class TestRuns:
         }
         assert len(_invoices(posting)) == 1
 
+    def test_no_approvers_in_the_form_means_everybody(self, posting: Sandbox, person: Person) -> None:
+        person.answers("Approve")
+
+        state, states, _ = _run({"approvers": None})
+
+        assert (state, states) == ("success", APPROVED)
+        assert not person.saw[0].users
+
     def test_a_cleared_task_asks_again_and_never_with_an_outdated_bill(self, posting: Sandbox, person: Person) -> None:
         from airflow.models.taskinstance import clear_task_instances
 

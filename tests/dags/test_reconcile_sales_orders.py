@@ -80,6 +80,15 @@ class TestReconcileSalesOrders:
         assert {each["id"]: each["status"] for each in books["orders"]}[book.ids["stray"]] == "Inactive"
         assert books["deleted_orders"] == []
 
+    def test_lists_that_were_emptied_in_the_form_are_left_out(
+        self, sandbox: Sandbox, connections: object, tmp_path: Path
+    ) -> None:
+        emptied = {"statuses": None, "order_keys": None, "repair_classes": None}
+
+        report = self._run({**emptied, "report_path": tmp_path.as_uri()}, tmp_path)
+
+        assert set(report["summary"]["counts"].values()) == {0}
+
     def _run(self, conf: dict[str, Any], folder: Path) -> dict[str, Any]:
         seen = set(folder.glob("*/reconciliation.json"))
         assert str(dag().test(run_conf=conf).state) == "success"

@@ -180,7 +180,12 @@ def _records(state: _Json) -> list[Html]:
 
 def _record(key: str, record: _Json, state: _Json) -> Html:
     writes = state["enrichment_writes"].get(key, 0)
-    head = tag("div", tag("b", key), tag("span", f"written {writes} times", kind="right"), kind="head")
+    head = tag(
+        "div",
+        tag("b", key),
+        tag("span", "written once" if writes == 1 else f"written {writes} times", kind="right"),
+        kind="head",
+    )
     return tag("div", head, tag("pre", jsontext.pretty(record)), kind="card")
 
 
