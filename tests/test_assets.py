@@ -134,9 +134,10 @@ class TestOperators:
         (invoice,) = log.invoices
         number, transaction_id = invoice["number"], invoice["transaction_id"]
         assert alias_events(events.of["create"], CREATED_SALES_ORDERS) == [
-            (uri, {"sales_order_id": order_id, "status": "Draft"})
+            (uri, {**WHOSE, "sales_order_id": order_id, "status": "Draft"})
         ]
         told = {
+            **WHOSE,
             "sales_order_id": order_id,
             "status": "Invoice",
             "invoice_number": number,
@@ -145,7 +146,7 @@ class TestOperators:
         assert alias_events(events.of["invoice"], INVOICED_SALES_ORDERS) == [(uri, told)]
         assert alias_events(events.of["wait"], POSTED_SALES_ORDERS) == [(uri, told)]
         assert alias_events(events.of["enrich"], ENRICHED_SALES_ORDERS) == [
-            ("hypatos://eu/salesorders/web%2F1", {"external_id": "web/1", "outcome": "inserted"})
+            ("hypatos://eu/salesorders/web%2F1", {"scope": "eu", "external_id": "web/1", "outcome": "inserted"})
         ]
 
     def test_a_sensor_that_was_deferred_announces_when_it_goes_on(self, log: Log) -> None:
@@ -171,7 +172,7 @@ class TestOperators:
     def test_an_asset_of_the_users_own_is_told_the_ids(self, log: Log) -> None:
         events, mine = Events(), Asset("my_orders")
         events.execute(creating(outlets=[mine]))
-        assert events.of["create"][mine].extra == {"sales_order_id": log.order["id"], "status": "Draft"}
+        assert events.of["create"][mine].extra == {**WHOSE, "sales_order_id": log.order["id"], "status": "Draft"}
 
     @pytest.mark.parametrize("broken", [{}, {"outlet_events": None}])
     def test_a_task_does_not_fail_because_its_events_cannot_be_made(self, log: Log, broken: dict[str, Any]) -> None:
@@ -192,12 +193,12 @@ class TestOperators:
                 task_id="enrich", orders=invoiced, on_missing="insert", outlets=[ENRICHED_SALES_ORDERS]
             )
         )
-        told = {"total": 3, "sales_order_ids": [result["sales_order_id"] for result in created]}
+        told = {**WHOSE, "total": 3, "sales_order_ids": [result["sales_order_id"] for result in created]}
         uri = f"tfso://{ORGANIZATION}/salesorders"
         assert alias_events(events.of["create"], CREATED_SALES_ORDERS) == [(uri, told)]
         assert alias_events(events.of["invoice"], INVOICED_SALES_ORDERS) == [(uri, told)]
         assert alias_events(events.of["enrich"], ENRICHED_SALES_ORDERS) == [
-            ("hypatos://eu/salesorders", {"total": 3, "external_ids": ["web-0", "web-1", "web-2"]})
+            ("hypatos://eu/salesorders", {"scope": "eu", "total": 3, "external_ids": ["web-0", "web-1", "web-2"]})
         ]
 
     def test_a_batch_with_files_tells_where_they_are(self, tmp_path: Any) -> None:
@@ -208,7 +209,7 @@ class TestOperators:
             CreateSalesOrdersOperator(task_id="create", orders=items, results_path=path, outlets=[CREATED_SALES_ORDERS])
         )
         ((_, extra),) = alias_events(events.of["create"], CREATED_SALES_ORDERS)
-        assert extra == outcome
+        assert extra == {**WHOSE, **outcome}
         assert extra["results_path"] == path
 
     def test_a_batch_that_fails_announces_nothing(self, sandbox: Any) -> None:
@@ -227,7 +228,15 @@ class TestOperators:
             outcome = [{"sales_order_id": number} for number in range(9)]
             announce_batch(context, task, CREATED_SALES_ORDERS, hook.settings, outcome)
         ((_, extra),) = alias_events(context["outlet_events"], CREATED_SALES_ORDERS)
-        assert extra == {"total": 9, "sales_order_ids": [0, 1]}
+        assert extra == {**WHOSE, "total": 9, "sales_order_ids": [0, 1]}
+
+    def test_a_day_without_orders_is_no_event(self, tmp_path: Any) -> None:
+        events, path = Events(), (tmp_path / "results").as_uri()
+        listed = CreateSalesOrdersOperator(task_id="list", orders=[], outlets=[CREATED_SALES_ORDERS])
+        filed = CreateSalesOrdersOperator(task_id="file", orders=[], results_path=path, outlets=[CREATED_SALES_ORDERS])
+        for task in (listed, filed):
+            events.execute(task)
+            assert len(events.of[task.task_id]) == 0
 
     def test_an_event_names_nobody(self, log: Log) -> None:
         events = Events()
@@ -235,9 +244,20 @@ class TestOperators:
         assert "Bjørn" not in json.dumps(alias_events(events.of["create"], CREATED_SALES_ORDERS), ensure_ascii=False)
 
 
+WHOSE = {"organization_id": ORGANIZATION}
+
+
 class Event:
     def __init__(self, extra: dict[str, Any]) -> None:
         self.extra = extra
+
+
+def test_orders_of_two_organizations_are_told_apart() -> None:
+    one, two = ({"organization_id": name, "sales_order_id": 1001} for name in ("1", "2"))
+    batch = {"organization_id": "2", "total": 1, "sales_order_ids": [1001]}
+    events = [Event(one), Event({"from_trigger": True, "payload": two}), Event(batch)]
+    context = {"triggering_asset_events": {INVOICED_SALES_ORDERS: events}, "inlet_events": {}}
+    assert orders_of_events(context, INVOICED_SALES_ORDERS) == [one, two]
 
 
 def watched(order_id: int) -> Event:

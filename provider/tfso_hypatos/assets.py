@@ -69,6 +69,9 @@ def announce_batch(
     :param settings: the connection that it did it on.
     :param outcome: the results, or the counts and where the results are.
     """
+    if not (outcome["total"] if isinstance(outcome, Mapping) else outcome):
+        # A day without orders is no news, and must not start the DAGs that wait for some.
+        return
     if isinstance(outcome, Mapping):
         extra = dict(outcome)
     else:
@@ -89,6 +92,7 @@ def _announce(
     extra: dict[str, Any],
 ) -> None:
     try:
+        extra = {**_whose(settings), **extra}
         for outlet in task.outlets:
             if isinstance(outlet, AssetAlias) and outlet.name == alias.name:
                 context["outlet_events"][outlet].add(_asset(settings, order), extra=extra)
@@ -99,12 +103,23 @@ def _announce(
         log.warning("The asset events of this task could not be made", exc_info=True)
 
 
-def _asset(settings: Settings, order: Mapping[str, Any]) -> Asset:
+def _whose(settings: Settings) -> dict[str, str]:
+    """Return whose the orders are: two organizations, or two companies, have orders of the same id."""
     organization = settings.extra.get("organization_id")
     if organization is not None:
-        return Asset(uri=sales_order_uri(str(organization), order.get("sales_order_id")))
-    scope = settings.extra.get("company_id") or settings.extra.get("region") or "eu"
-    return Asset(uri=hypatos_sales_order_uri(str(scope), order.get("external_id")))
+        return {"organization_id": str(organization)}
+    return {"scope": str(settings.extra.get("company_id") or settings.extra.get("region") or "eu")}
+
+
+def _asset(settings: Settings, order: Mapping[str, Any]) -> Asset:
+    whose = _whose(settings)
+    if "organization_id" in whose:
+        return Asset(uri=sales_order_uri(whose["organization_id"], order.get("sales_order_id")))
+    return Asset(uri=hypatos_sales_order_uri(whose["scope"], order.get("external_id")))
+
+
+_NAMES = ("organization_id", "scope", "sales_order_id", "external_id")
+"""What an order is told apart by."""
 
 
 def orders_of_events(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -> list[dict[str, Any]]:
@@ -121,7 +136,7 @@ def orders_of_events(context: Mapping[str, Any] | Context, asset: Asset | AssetA
     orders: dict[Any, dict[str, Any]] = {}
     for event in (*_triggering(context, asset), *_left_out(context, asset)):
         for order in _told(event.extra):
-            orders[order.get("sales_order_id", order.get("external_id"))] = order
+            orders[tuple(order.get(name) for name in _NAMES)] = order
     return list(orders.values())
 
 
@@ -146,8 +161,9 @@ def _told(extra: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield dict(told)
             return
     _refuse_unlisted(told)
+    whose = {name: told[name] for name in ("organization_id", "scope") if name in told}
     for name in ("sales_order_id", "external_id"):
-        yield from ({name: each} for each in told.get(f"{name}s", ()))
+        yield from ({**whose, name: each} for each in told.get(f"{name}s", ()))
 
 
 def _refuse_unlisted(told: Mapping[str, Any]) -> None:

@@ -348,6 +348,7 @@ def test_the_news_are_ids_only() -> None:
         {"id": 7, "status": "Invoice", "internalMemo": MEMO, "invoice": POSTED, "customer": {"name": "Bjørn Ås AS"}}
     )
     assert posted_result(order, ORGANIZATION) == {
+        "organization_id": ORGANIZATION,
         "sales_order_id": 7,
         "invoice_number": 7,
         "transaction_id": "7f1c",

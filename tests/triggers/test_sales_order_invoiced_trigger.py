@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import inspect
 import json
 import logging
@@ -15,8 +16,10 @@ import pytest
 from airflow.sdk import Asset, AssetWatcher
 from airflow.sdk.serde import deserialize, serialize
 from airflow.triggers.base import BaseEventTrigger
+from tests.conftest import ORGANIZATION
 
 from tfso_hypatos.clients.repeat import Patience
+from tfso_hypatos.exceptions import InvalidInput
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers import sales_order_invoiced
 from tfso_hypatos.triggers.posting_feed import PostingFeed
@@ -146,15 +149,38 @@ def test_the_trigger_survives_the_way_to_the_triggerer() -> None:
         "since": "2026-11-20T00:00:00Z",
     }
     assert deserialize(serialize(kwargs)) == json.loads(json.dumps(kwargs)) == kwargs
-    assert SalesOrderInvoicedTrigger(**kwargs, novelty=1).serialize() == (class_path, kwargs)
+    assert SalesOrderInvoicedTrigger(**kwargs).serialize() == (class_path, kwargs)
     parameters = inspect.signature(SalesOrderInvoicedTrigger.__init__).parameters.values()
     assert kwargs.keys() == {each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD} - {"self"}
 
 
 def test_the_constructor_only_assigns() -> None:
     strange: Any = object()
-    made = SalesOrderInvoicedTrigger(strange, strange, strange, strange)
-    assert set(made.serialize()[1].values()) == {strange}
+    made = SalesOrderInvoicedTrigger(strange, strange, strange, strange, novelty=strange)
+    assert {made.tfso_conn_id, made.only_marked, made.poll_interval, made.since, made.unknown["novelty"]} == {strange}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "place"),
+    [
+        ({"only_markt": False}, "only_markt"),
+        ({"poll_interval": "60"}, "poll_interval"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"since": "2026-11-20"}, "since"),
+        ({"since": datetime.datetime(2026, 11, 20)}, "since"),  # noqa: DTZ001 - that is the mistake
+    ],
+)
+def test_a_mistake_shows_when_airflow_reads_the_dag(mistake: dict[str, Any], place: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        SalesOrderInvoicedTrigger(**mistake).serialize()
+    assert [problem.place for problem in raised.value.problems] == [place]
+
+
+def test_times_may_be_objects() -> None:
+    begin = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
+    made = SalesOrderInvoicedTrigger(poll_interval=datetime.timedelta(minutes=1), since=begin)
+    assert made.serialize()[1]["poll_interval"] == 60
+    assert made.serialize()[1]["since"] == "2026-11-20T00:00:00+00:00"
 
 
 async def test_each_posted_invoice_is_one_event_of_ids(log: Log) -> None:
@@ -168,6 +194,7 @@ async def test_each_posted_invoice_is_one_event_of_ids(log: Log) -> None:
     for event in found:
         issued = by_order[event["sales_order_id"]]
         assert event == {
+            "organization_id": ORGANIZATION,
             "sales_order_id": issued["order_id"],
             "invoice_number": issued["number"],
             "transaction_id": issued["transaction_id"],

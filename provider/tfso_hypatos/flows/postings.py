@@ -103,6 +103,7 @@ def posted_result(order: SalesOrder, organization: str) -> dict[str, Any]:
     """
     marker = marker_of(without_copied_marker(organization, order))[1]
     result: dict[str, Any] = {
+        "organization_id": organization,
         "sales_order_id": order.id,
         "invoice_number": order.invoice_number,
         "transaction_id": order.transaction_id,
