@@ -66,6 +66,10 @@ bench: $(STAMP) ## Measure ourselves against others, and write docs/benchmarks.m
 	@$(BIN)/python -m pip install -qq -c constraints.txt --group bench
 	@$(BIN)/python tests/benchmarks/run.py
 
+.PHONY: matrix
+matrix: $(STAMP) ## Test every Python with every Airflow that is supported (ONLY="3.11-3.2 3.13-3.2")
+	@$(BIN)/python .make/matrix.py $(ONLY)
+
 .PHONY: lint
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check $(CHECKED)
@@ -89,7 +93,7 @@ constraints: $(STAMP) ## Renew constraints.txt: the newest versions that fit tog
 
 .PHONY: clean
 clean: ## Remove the environment, Airflow's files and the caches
-	rm -rf $(VENV) .airflow .airflow-* .mypy_cache .make/.mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .matrix .airflow .airflow-* .mypy_cache .make/.mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: environment

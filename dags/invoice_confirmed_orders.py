@@ -66,9 +66,9 @@ with DAG(
     confirmed = ListSalesOrdersOperator(
         task_id="list",
         status="Confirmed",
-        customer_id="{{ params.customer_id or '' }}",
-        date_from="{{ params.date_from or '' }}",
-        date_to="{{ params.date_to or '' }}",
+        customer_id="{{ params.customer_id or 'any' }}",
+        date_from="{{ params.date_from or 'any' }}",
+        date_to="{{ params.date_to or 'any' }}",
     )
     invoice = InvoiceSalesOrdersOperator(
         task_id="invoice",

@@ -1,4 +1,4 @@
-"""Starts when invoices are posted in 24SevenOffice, whoever invoiced them, and tells Hypatos about each."""
+"""Starts when invoices are posted in 24SevenOffice, whoever invoiced them; tells Hypatos of those that people made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from tfso_hypatos.operators.sales_order import EnrichSalesOrderOperator
 from tfso_hypatos.triggers.sales_order_invoiced import SalesOrderInvoicedTrigger
 
 ABOUT = """
-Airflow starts this DAG when invoices are posted. One run may be for several invoices, and an invoice may come twice:
-each is a task of its own, which writes the record of its order into Hypatos. Writing it again changes nothing.
+Airflow starts this DAG when invoices are posted, whoever invoiced them. One run may be for several invoices, and an
+invoice may come twice: each is a task of its own, which writes the record of its order into Hypatos. Writing it again
+changes nothing.
+
+It leaves out the orders that DAGs have created or invoiced: those carry a marker, and their own DAG writes their
+record, by a key of its own. Written here, too, one sale would have two records.
 
 It looks into 24SevenOffice from the moment on when you unpause it.
 """
@@ -22,7 +26,7 @@ It looks into 24SevenOffice from the moment on when you unpause it.
 # [START watcher]
 POSTED_INVOICES = Asset(
     name="tfso_posted_invoices",
-    watchers=[AssetWatcher(name="24SevenOffice", trigger=SalesOrderInvoicedTrigger(poll_interval=60))],
+    watchers=[AssetWatcher(name="24SevenOffice", trigger=SalesOrderInvoicedTrigger(only_marked=False))],
 )
 # [END watcher]
 
@@ -44,10 +48,11 @@ with DAG(
     # [START mapped]
     @task(inlets=[POSTED_INVOICES])
     def orders(**context: Any) -> list[dict[str, Any]]:
-        """Return what the enrich task is mapped over: each order once, whatever events Airflow has merged."""
+        """Return what the enrich task is mapped over: unmarked orders, each once, whatever Airflow has merged."""
         return [
             {"external_id": f"sales-order-{order['sales_order_id']}", "sales_order_id": order["sales_order_id"]}
             for order in orders_of_events(context, POSTED_INVOICES)
+            if "order_key_hash" not in order
         ]
 
     EnrichSalesOrderOperator.partial(

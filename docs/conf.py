@@ -46,7 +46,7 @@ myst_substitutions = substitutions()
 # takes a network.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"XComArg|Asset|AssetAlias|Context|Deliver|date|datetime"),
+    (r"py:.*", r"XComArg|Asset|AssetAlias|Context|Deliver|Outcome|date|datetime|timedelta"),
     (r"py:.*", r"(airflow|collections|datetime|decimal|requests)\..*"),
 ]
 
@@ -65,14 +65,6 @@ html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_show_sphinx = False
 html_copy_source = False
-
-
-def _is_written(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith("toctree glob pattern")
-
-
-# A guide that is listed and not written yet is no mistake; Sphinx has no other switch for this warning.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(_is_written)
 
 
 def _leave_out(_app: Any, _what: str, name: str, *_: Any) -> bool | None:

@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "reports": {"flows", "clients", "models", "exceptions"},
     "hooks": {"flows", "clients", "models", "exceptions"},
     "links": {"hooks"},
-    "assets": {"asset_uris", "hooks"},
+    "assets": {"asset_uris", "exceptions", "hooks"},
     "notifications": {"advice", "exceptions", "links", "operators"},
     "triggers": {"hooks", "flows", "exceptions"},
     "operators": {"advice", "assets", "links", "hooks", "reports", "flows", "clients", "models", "exceptions"},

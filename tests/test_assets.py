@@ -25,8 +25,9 @@ from tfso_hypatos.assets import (
     POSTED_SALES_ORDERS,
     announce_batch,
     orders_of_events,
+    results_paths_of_events,
 )
-from tfso_hypatos.exceptions import BatchFailed
+from tfso_hypatos.exceptions import BatchFailed, InvalidInput
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
@@ -310,3 +311,32 @@ def test_events_of_operators_and_batches_tell_of_orders() -> None:
     alias = INVOICED_SALES_ORDERS
     found = orders(context_of(events, asset=alias), alias)
     assert found == [{"sales_order_id": 1}, {"sales_order_id": 2}, {"external_id": "web-1"}]
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ({"total": 2500, "sales_order_ids": list(range(1000))}, ("1000 ids of 2500 orders", "results_path")),
+        ({"total": 1001, "external_ids": ["web"] * 1000}, ("1000 ids of 1001 orders",)),
+        ({"total": 2, "done": 2, "results_path": "s3://books/run-1"}, ("2 orders", "s3://books/run-1")),
+    ],
+)
+def test_an_event_that_does_not_list_all_of_its_orders_is_refused(
+    extra: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    """An order that is left out silently is one that nobody handles."""
+    with pytest.raises(InvalidInput) as caught:
+        orders(context_of([watched(1), Event(extra)]))
+    assert all(part in str(caught.value) for part in named)
+
+
+def test_a_batch_of_nothing_tells_of_nothing() -> None:
+    assert orders(context_of([Event({"total": 0, "done": 0, "results_path": "s3://books/run-1"})])) == []
+
+
+def test_the_folders_of_all_batches_of_a_run_are_returned_each_once() -> None:
+    first, second = ({"total": 1, "done": 1, "results_path": f"s3://books/{number}"} for number in (1, 2))
+    context = context_of([Event(first), Event(first), watched(1)], Later([Event(second)]))
+    for name in ("triggering_asset_events", "inlet_events"):
+        context[name] = ByName(context[name])
+    assert results_paths_of_events(context, Asset("posted")) == ["s3://books/1", "s3://books/2"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tfso_hypatos import exceptions
 from tfso_hypatos.get_provider_info import get_provider_info
 from tfso_hypatos.sandbox.control import _HANDLERS
 from tfso_hypatos.sandbox.faults import ACTIONS
@@ -51,12 +52,18 @@ def test_what_a_page_includes_is_there_and_is_run(page: Path) -> None:
 
 
 def listed() -> set[str]:
-    """Return the pages that stand in a table of contents, a glob for those to come resolved."""
+    """Return the pages that stand in a table of contents."""
     tables = "\n".join(blocks(DOCS / "index.md", "{toctree}"))
-    entries = [line for line in tables.splitlines() if line and not line.startswith(":")]
-    found = {path.relative_to(DOCS).as_posix() for entry in entries for path in DOCS.glob(f"{entry}.md")}
-    assert [entry for entry in entries if "*" not in entry and f"{entry}.md" not in found] == []
-    return found
+    entries = {f"{line}.md" for line in tables.splitlines() if line and not line.startswith(":")}
+    assert [entry for entry in entries if not (DOCS / entry).exists()] == []
+    return entries
+
+
+def test_every_error_is_in_the_table() -> None:
+    table = (DOCS / "operators.md").read_text().partition("## Errors")[2]
+    roots = {exceptions.TfsoHypatosError, exceptions.ApiError}
+    kinds = {kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert [kind.__name__ for kind in kinds - roots if f"`{kind.__name__}`" not in table] == []
 
 
 def test_every_page_is_in_a_table_of_contents() -> None:

@@ -30,6 +30,8 @@ _INNER = frozenset(
     )
 )
 
+_SHOWN = ("operators", "sensors", "triggers", "hooks", "notifications")
+
 
 def substitutions() -> dict[str, str]:
     """Return each generated part by the name under which a page asks for it."""
@@ -134,6 +136,12 @@ def facts(info: Mapping[str, Any]) -> str:
         *(
             (f"Connection type `{each['connection-type']}`", f"{each['hook-name']}, `{each['hook-class-name']}`")
             for each in info["connection-types"]
+        ),
+        *((f"{kind.capitalize()[:-1]}", f"`{name}`") for kind in _SHOWN for name in names(info.get(kind, ()))),
+        *(
+            (f"Assets `{scheme}://`", "checked by the provider")
+            for each in info["asset-uris"]
+            for scheme in each["schemes"]
         ),
     ]
     return table(("", ""), rows)

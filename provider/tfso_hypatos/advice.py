@@ -47,6 +47,22 @@ ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
         "Changes sent before may have taken effect; the next try looks first.",
         "Clear the task if the order is still wanted.",
     ),
+    exceptions.TooManyOrders: Advice(
+        "The filters let through more orders than the task may hand on.",
+        "None was handed on, and nothing is billed.",
+        f"Narrow the filters, or raise the limit, {_CLEAR}",
+    ),
+    exceptions.InvoicingStopped: Advice(
+        "A person has stopped invoicing.",
+        "No further order is billed; the error says how many are.",
+        "Ask who set the stop variable, and why. When invoicing may go on, set it back, then clear the task.",
+    ),
+    exceptions.StopSwitchUnreadable: Advice(
+        "It could not be found out whether a person has stopped invoicing.",
+        "No further order is billed; the error says how many are.",
+        "Nothing while the task has retries left. After the last one: see that Airflow can read the Variable, then "
+        "clear the task.",
+    ),
     exceptions.NoAnswer: Advice("A request got no readable answer.", _MAY_BE_DONE, _WAIT),
     exceptions.TimedOut: Advice("The service did not answer in time.", _MAY_BE_DONE, _WAIT),
     exceptions.UnexpectedResponse: Advice(
@@ -107,10 +123,21 @@ ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
         "This try changes nothing any more; the error says whether the order is billed.",
         f"Decide which of the two is right, undo the edit or change what the task is given, {_CLEAR}",
     ),
+    exceptions.ApprovalOutdated: Advice(
+        "What is to be approved has changed since the task first asked.",
+        "Nobody is asked with an old bill, and nothing is billed.",
+        "Trigger the DAG anew with the same order key: it takes over what is there, and asks anew.",
+    ),
     BatchFailed: Advice(
         "Some orders of the batch failed or were not tried.",
         "The others are done, and are not done again.",
         "Do about each failed order what its own error says (they stand in the log), then clear the task.",
+    ),
+    exceptions.DryRunIncomplete: Advice(
+        "Some orders of a dry run could not be looked at.",
+        "It was a dry run: nothing was changed, and nothing is billed.",
+        "Do about each of them what its own error says (they stand in the log), then clear the task: it looks at all "
+        "of them again.",
     ),
     exceptions.TransactionNeverPosted: Advice(
         "The order was set inactive or deleted while its invoice was waited for.",

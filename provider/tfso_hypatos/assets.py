@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, AssetAlias
 
 from tfso_hypatos.asset_uris import hypatos_sales_order_uri, sales_order_uri
+from tfso_hypatos.exceptions import InvalidInput, Problem
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -115,12 +116,25 @@ def orders_of_events(context: Mapping[str, Any] | Context, asset: Asset | AssetA
 
     :param context: of the running task.
     :param asset: the asset, or the alias, that the DAG is scheduled on.
+    :raises InvalidInput: if an event is that of a batch and does not list all of its orders: none is left out silently.
     """
     orders: dict[Any, dict[str, Any]] = {}
     for event in (*_triggering(context, asset), *_left_out(context, asset)):
         for order in _told(event.extra):
             orders[order.get("sales_order_id", order.get("external_id"))] = order
     return list(orders.values())
+
+
+def results_paths_of_events(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -> list[str]:
+    """Return where the batches wrote their results that the asset events of a DAG run tell of, each folder once.
+
+    For a batch operator that is mapped over them as its ``path``. Takes events as :func:`orders_of_events` does.
+
+    :param context: of the running task.
+    :param asset: the asset, or the alias, that the DAG is scheduled on.
+    """
+    events = (*_triggering(context, asset), *_left_out(context, asset))
+    return list(dict.fromkeys(str(event.extra["results_path"]) for event in events if event.extra.get("results_path")))
 
 
 def _told(extra: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -131,7 +145,28 @@ def _told(extra: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if name in told:
             yield dict(told)
             return
+    _refuse_unlisted(told)
+    for name in ("sales_order_id", "external_id"):
         yield from ({name: each} for each in told.get(f"{name}s", ()))
+
+
+def _refuse_unlisted(told: Mapping[str, Any]) -> None:
+    total, path = told.get("total"), told.get("results_path")
+    lists = [ids for name in ("sales_order_ids", "external_ids") if isinstance(ids := told.get(name), list)]
+    listed = max(map(len, lists), default=0)
+    if not isinstance(total, int) or total <= listed or not (lists or path):
+        return
+    if path:
+        rule = (
+            f"its {total} orders are not listed but written to {path}: give that path to a batch operator "
+            "(results_paths_of_events)"
+        )
+    else:
+        rule = (
+            f"it lists {listed} ids of {total} orders: let the batch write its results (results_path), and give that "
+            "path to a batch operator (results_paths_of_events)"
+        )
+    raise InvalidInput([Problem("asset event of a batch", rule)])
 
 
 def _triggering(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -> Iterable[Any]:

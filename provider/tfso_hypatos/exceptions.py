@@ -283,13 +283,22 @@ class BatchFailed(TfsoHypatosError):
         self._message = message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _again, (self._message, self.failures, self.counts, self.permanent, self.retry_after)
+        return _again, (type(self), self._message, self.failures, self.counts, self.permanent, self.retry_after)
 
 
 def _again(
-    message: str, failures: Sequence[Failure], counts: Mapping[str, int], permanent: bool, retry_after: float | None
+    kind: type[BatchFailed],
+    message: str,
+    failures: Sequence[Failure],
+    counts: Mapping[str, int],
+    permanent: bool,
+    retry_after: float | None,
 ) -> BatchFailed:
-    return BatchFailed(message, failures, counts, permanent=permanent, retry_after=retry_after)
+    return kind(message, failures, counts, permanent=permanent, retry_after=retry_after)
+
+
+class DryRunIncomplete(BatchFailed):
+    """Some orders of a dry run could not be looked at; nothing was changed."""
 
 
 class TransactionNeverPosted(TfsoHypatosError):

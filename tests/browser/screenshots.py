@@ -59,7 +59,7 @@ def main() -> int:
 
 def _connections(ui: AirflowUi, running: stage.Stage) -> None:
     for kind, conn_id, (standard, extra), name, heights in (
-        (forms.TFSO_TYPE, "tfso_default", forms.tfso_fields(running.sandbox), "connection_form", (1000, 1700)),
+        (forms.TFSO_TYPE, "tfso_default", forms.tfso_fields(running.sandbox), "connection_form", (1000, 1790)),
         (
             forms.HYPATOS_TYPE,
             "hypatos_default",

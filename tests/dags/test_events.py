@@ -90,6 +90,25 @@ def test_each_posted_invoice_of_a_run_is_handled_once(sandbox: Sandbox, connecti
     assert all("transactionId" in record["customMetadata"]["tfso"] for record in records.values())
 
 
+def test_an_order_that_a_dag_has_billed_gets_no_second_record(
+    sandbox: Sandbox, connections: object, triggering: Any
+) -> None:
+    """Its own DAG writes its record, by the order key."""
+    theirs, ours = invoice(2)
+    marked = event(ours)
+    marked["payload"]["order_key_hash"] = "abcdefghijklmnop"
+    triggering("tfso_posted_invoices", [event(theirs), marked])
+    run(load("on_invoice_posted"))
+    assert list(sandbox.state()["enrichment"]) == [f"sales-order-{theirs}"]
+
+
+def test_the_example_watches_for_all_invoices() -> None:
+    condition: Any = load("on_invoice_posted").timetable.asset_condition
+    (asset,) = condition.objects
+    (watcher,) = asset.watchers
+    assert watcher.trigger.serialize()[1]["only_marked"] is False
+
+
 def test_an_event_that_comes_twice_changes_nothing(sandbox: Sandbox, connections: object, triggering: Any) -> None:
     (order_id,) = invoice(1)
     dag = load("on_invoice_posted")

@@ -8,9 +8,12 @@ import logging
 from typing import Any
 
 import pytest
+from tests.flows.runs import ORGANIZATION
 from tests.flows.test_watch import INVOICE, POSTED, Office, refusal
 
 from tfso_hypatos.flows import postings
+from tfso_hypatos.flows.by_hand import marker_by_hand
+from tfso_hypatos.flows.intent import Holder
 from tfso_hypatos.flows.postings import LOOK_BACK, Known, Postings, posted_result
 from tfso_hypatos.flows.watch import OVERLAP
 from tfso_hypatos.models.tfso_read import SalesOrder
@@ -28,7 +31,7 @@ class Feed(Office):
         self.start(Known(self.now - OVERLAP))
 
     def start(self, known: Known) -> None:
-        self.feed = Postings(known, only_marked=self.only_marked, now=self.clock)
+        self.feed = Postings(known, only_marked=self.only_marked, organization=ORGANIZATION, now=self.clock)
 
     def restart(self) -> None:
         """Go on with what was kept, as another triggerer does."""
@@ -258,18 +261,59 @@ def test_one_order_that_cannot_be_read_keeps_no_other_from_being_found(feed: Fee
     assert list(feed.feed.known.unposted) == [1, 2]
 
 
-def test_what_is_remembered_is_bounded(
-    feed: Feed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_remembered_is_bounded(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postings, "MOST_REPORTED", 10)
     monkeypatch.setattr(postings, "MOST_UNPOSTED", 10)
-    with caplog.at_level(logging.WARNING):
-        feed.make(*range(1, 31), posted=True)
-        feed.make(*range(101, 131))
-        assert len(feed.news()) == 30
-    assert list(feed.feed.known.reported) == list(range(21, 31))
+    feed.make(*range(1, 31), posted=True)
+    feed.make(*range(101, 131))
+    assert len(feed.news()) == 30
     assert list(feed.feed.known.unposted) == list(range(121, 131))
-    assert len([record for record in caplog.records if "given up" in record.message]) == 1
+    for _ in range(4):
+        assert feed.news() == []
+    assert list(feed.feed.known.reported) == list(range(21, 31))
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_more_postings_than_are_remembered_are_reported_once_within_the_overlap(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    monkeypatch.setattr(postings, "MOST_REPORTED", 3)
+    feed.make(*range(1, 8), posted=True)
+    assert feed.news(30.0) == list(range(1, 8))
+    if restarts:
+        feed.restart()
+    for _ in range(8):
+        assert feed.news(30.0) == []
+    assert len(feed.feed.known.reported) == 3
+
+
+def test_undated_postings_are_remembered_as_long_as_the_list_shows_them(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postings, "MOST_REPORTED", 0)
+    feed.undated = True
+    feed.make(1, 2, posted=True)
+    assert feed.news(30.0) == [1, 2]
+    assert [feed.news(30.0) for _ in range(8)] == [[]] * 8
+
+
+def test_each_round_names_the_unposted_ones_that_it_gives_up(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(postings, "MOST_UNPOSTED", 3)
+    monkeypatch.setattr(postings, "MOST_NAMED", 2)
+    with caplog.at_level(logging.WARNING):
+        feed.make(1, 2, 3)
+        feed.news()
+        assert not caplog.records
+        feed.passes(600)
+        feed.make(4)
+        feed.news()
+        feed.passes(600)
+        feed.make(5, 6, 7)
+        feed.news()
+    texts = [record.getMessage() for record in caplog.records]
+    assert [text.partition("sales orders ")[2] for text in texts] == ["1", "2, 3 and 1 more"]
 
 
 def test_what_is_kept_are_ids_and_times(feed: Feed) -> None:
@@ -303,11 +347,18 @@ def test_the_news_are_ids_only() -> None:
     order = SalesOrder.model_validate(
         {"id": 7, "status": "Invoice", "internalMemo": MEMO, "invoice": POSTED, "customer": {"name": "Bjørn Ås AS"}}
     )
-    assert posted_result(order) == {
+    assert posted_result(order, ORGANIZATION) == {
         "sales_order_id": 7,
         "invoice_number": 7,
         "transaction_id": "7f1c",
         "order_key_hash": "abcdefghijklmnop",
     }
     bare = order.model_copy(update={"internal_memo": None})
-    assert "order_key_hash" not in posted_result(bare)
+    assert "order_key_hash" not in posted_result(bare, ORGANIZATION)
+
+
+def test_a_copy_of_an_order_by_hand_is_not_marked() -> None:
+    memo = str(marker_by_hand(ORGANIZATION, 7, Holder("abcdef", "ghijkl")))
+    own = SalesOrder.model_validate({"id": 7, "status": "Invoice", "internalMemo": memo, "invoice": POSTED})
+    assert "order_key_hash" in posted_result(own, ORGANIZATION)
+    assert "order_key_hash" not in posted_result(own.model_copy(update={"id": 8}), ORGANIZATION)

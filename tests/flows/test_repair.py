@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.flows.books import Traits
 from tests.flows.player import ME, RIVAL, TIMING, Player, after, answered, refused, unanswered
 from tests.flows.runs import LINES, ORGANIZATION
 
 from tfso_hypatos.exceptions import TimedOut
+from tfso_hypatos.flows.by_hand import marker_by_hand
 from tfso_hypatos.flows.reconciliation import RecordFacts
 from tfso_hypatos.flows.repair import Outcome, Withdrawal, plan_enrichment, plan_withdrawal, withdraw_stray
 
@@ -44,7 +46,7 @@ def changes(player: Player) -> list[Any]:
 
 def test_a_plan_only_reads(player: Player) -> None:
     filled, stray = ids(player)
-    plan = player.drive(plan_withdrawal(stray, [filled]))
+    plan = player.drive(plan_withdrawal(stray, [filled], ORGANIZATION))
     assert isinstance(plan, Withdrawal)
     assert plan.text.startswith(
         f"set sales order {stray} inactive, which repeats sales order {filled}; was: status Draft, no lines, "
@@ -70,7 +72,7 @@ def test_an_order_that_another_run_is_at_work_on_is_left_to_it(player: Player) -
     player.hold(stray, RIVAL)
     outcome = withdrawn(player)
     assert outcome.kind == "left"
-    assert f"sales order {stray} was not set inactive: another run is at work on it" in outcome.text
+    assert f"sales order {stray} was changed after it was created: a person or another run may be" in outcome.text
     assert changes(player) == []
 
 
@@ -107,7 +109,7 @@ def test_with_the_other_order_gone_the_stray_stays(player: Player, happens: str)
 def test_a_stray_that_is_being_invoiced_is_left_alone(player: Player) -> None:
     filled, stray = ids(player)
     player.change(stray, internalMemo=f"{player.server.orders[stray].fields['internalMemo']}!")
-    assert player.drive(plan_withdrawal(stray, [filled])) == Outcome(
+    assert player.drive(plan_withdrawal(stray, [filled], ORGANIZATION)) == Outcome(
         "left", f"sales order {stray} has changed since it was listed"
     )
 
@@ -128,10 +130,55 @@ def test_what_a_person_may_have_edited_is_left_to_the_person(player: Player, edi
     if "internalMemo" in edit:
         edit = {"internalMemo": edit["internalMemo"] + str(player.server.orders[stray].fields["internalMemo"])}
     player.change(stray, **edit)
-    outcome = player.drive(plan_withdrawal(stray, [filled]))
+    outcome = player.drive(plan_withdrawal(stray, [filled], ORGANIZATION))
     assert isinstance(outcome, Outcome)
     (name,) = edit
     assert outcome.text == f"may be a person's work: it differs from sales order {filled} in {name}"
+
+
+def test_what_somebody_has_changed_since_its_creation_is_left_alone(player: Player) -> None:
+    filled, stray = ids(player)
+    player.change(stray, memo="Ring first")
+    player.change(stray, memo="")
+    player.change(filled, memo="")
+    outcome = player.drive(plan_withdrawal(stray, [filled], ORGANIZATION))
+    assert isinstance(outcome, Outcome)
+    assert f"sales order {stray} was changed after it was created" in outcome.text
+
+
+def test_an_order_of_which_nobody_knows_when_it_was_changed_is_left_alone() -> None:
+    player = Player(Traits(stamps=False))
+    player.make_order(lines=LINES)
+    player.make_order()
+    filled, stray = ids(player)
+    outcome = player.drive(plan_withdrawal(stray, [filled], ORGANIZATION))
+    assert isinstance(outcome, Outcome)
+    assert "was changed after it was created" in outcome.text
+
+
+def test_an_order_with_attachments_is_left_alone(player: Player) -> None:
+    filled, stray = ids(player)
+    player.on(f"GET /salesorders/{stray}/attachments", answered([{"id": "1"}]))
+    outcome = player.drive(plan_withdrawal(stray, [filled], ORGANIZATION))
+    assert outcome == Outcome("left", f"may be a person's work: sales order {stray} has attachments")
+
+
+def test_attachments_that_may_not_be_read_are_no_hindrance(player: Player) -> None:
+    filled, stray = ids(player)
+    player.on(f"GET /salesorders/{stray}/attachments", refused(403))
+    assert isinstance(player.drive(plan_withdrawal(stray, [filled], ORGANIZATION)), Withdrawal)
+
+
+def test_a_copy_of_an_order_by_hand_is_no_stray() -> None:
+    player = Player()
+    own = player.make_order(lines=LINES, memo="")
+    memo = str(marker_by_hand(ORGANIZATION, own, RIVAL))
+    player.change(own, internalMemo=memo)
+    copy = player.make_order(memo=memo)
+    player.pass_time(LONG)
+    outcome = player.drive(plan_withdrawal(copy, [own], ORGANIZATION))
+    assert isinstance(outcome, Outcome)
+    assert "carries no marker any more" in outcome.text
 
 
 def test_a_stray_of_an_invoiced_order_is_withdrawn(player: Player) -> None:
@@ -161,7 +208,7 @@ def test_a_server_that_refuses_is_reported(player: Player) -> None:
 def test_an_order_that_is_gone_is_no_stray(player: Player) -> None:
     filled, stray = ids(player)
     player.delete(stray)
-    outcome = player.drive(plan_withdrawal(stray, [filled]))
+    outcome = player.drive(plan_withdrawal(stray, [filled], ORGANIZATION))
     assert isinstance(outcome, Outcome)
     assert "is gone" in outcome.text
 

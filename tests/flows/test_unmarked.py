@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +28,7 @@ from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso_read import SalesOrder
 
-TASK = InvoiceOrder(order_id=1, expected_status="Confirmed", known_from="listed")
+TASK = InvoiceOrder(order_id=1, expected_statuses=("Confirmed",), known_from="listed")
 TAKE_OVER = ["GET /salesorders/1", "PATCH /salesorders/1", "pause 10"]
 INVOICE = ["GET /salesorders/1", "GET /salesorders/1/lines", "PATCH /salesorders/1"]
 
@@ -147,7 +148,7 @@ def test_a_copy_of_an_invoiced_order_is_another_sale() -> None:
     run(player)
     second = copy(player)
     player.now += 20
-    assert run(player, holder("run-2"), InvoiceOrder(order_id=second, expected_status="Confirmed")).invoiced
+    assert run(player, holder("run-2"), InvoiceOrder(order_id=second, expected_statuses=("Confirmed",))).invoiced
     assert len(player.server.invoices) == 2
     memo = player.server.orders[second].fields["internalMemo"]
     assert memo.count("af:") == 1
@@ -193,6 +194,14 @@ def test_no_other_marker_is_taken_for_a_copied_one() -> None:
     ):
         order = seen(2, str(marker))
         assert without_copied_marker(ORGANIZATION, order) is order
+
+
+@pytest.mark.parametrize("key", ["#2", "2", "made by hand", "made by hand2", 'made by hand","2'])
+def test_no_order_key_makes_the_marker_of_an_order_made_by_hand(key: str) -> None:
+    by_hand = marker_by_hand(ORGANIZATION, 2, holder("run-1"))
+    assert by_hand.key != key_of(ORGANIZATION, key)
+    for marker in (replace(by_hand, key=key_of(ORGANIZATION, key)), replace(by_hand, content="bcdefghijk")):
+        assert not is_by_hand(ORGANIZATION, seen(2, str(marker)))
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from tfso_hypatos.sandbox.settings import CLIENT_ID, CLIENT_SECRET, ORGANIZATION
 
 DAG_ID = "on_invoice_posted"
 BURST = 12
-MARKER = "af:abcdefghijklmnop/abcdefghij/abcdefghijkl"
 
 
 class Office:
@@ -46,8 +45,8 @@ class Office:
         self._token = self._ask("POST", sandbox.tfso_token_url, form)["access_token"]
 
     def invoice(self) -> int:
-        """Create an order with our marker, invoice it, and return its id."""
-        header = {"customer": {"id": 42, "name": "Bjørn Ås AS"}, "internalMemo": MARKER}
+        """Create an order, invoice it, and return its id."""
+        header = {"customer": {"id": 42, "name": "Bjørn Ås AS"}}
         order_id = int(self._ask("POST", f"{self._url}/salesorders", header)["id"])
         line = {"description": "Kaffe", "quantity": 1, "price": 8}
         self._ask("POST", f"{self._url}/salesorders/{order_id}/lines", line)
@@ -80,7 +79,7 @@ def _play(home: Path) -> int:
         folder = home / "dags"
         shutil.copytree(tools.ROOT / "dags", folder)
         dag = folder / "on_invoice_posted.py"
-        dag.write_text(dag.read_text().replace("poll_interval=60", "poll_interval=5"))
+        dag.write_text(dag.read_text().replace("only_marked=False", "only_marked=False, poll_interval=5"))
         airflow._environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder)
         with airflow.running():
             airflow.ask("PATCH", f"/api/v2/dags/{DAG_ID}", {"is_paused": False})

@@ -8,15 +8,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.bases.notifier import BaseNotifier
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
 
 from tfso_hypatos.exceptions import (
     InvoicingUnconfirmed,
+    OrderBusy,
     OrderDrift,
     OutcomeUncertain,
     ServerError,
+    StopSwitchUnreadable,
     TransactionNeverPosted,
 )
 from tfso_hypatos.links.sales_order import ORDER_URL, stored_addresses
@@ -72,11 +79,62 @@ def test_the_message_says_which_order_what_and_what_next(error: Exception) -> No
         assert part in body
 
 
-@pytest.mark.parametrize("error", [ServerError("503", status=503), ValueError("of somebody else")])
-def test_what_passes_by_itself_or_is_not_ours_is_no_message(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ServerError("503", status=503), "when the service is well again"),
+        (OrderBusy("another run"), "when the service is well again"),
+        (StopSwitchUnreadable("no API server"), "read the Variable"),
+        (AirflowTaskTimeout("60 s"), "give the task more time"),
+        (AirflowSensorTimeout("a day"), "it waits again"),
+        (TaskDeferralTimeout("a day"), "it waits again"),
+        (KeyError("Bjørn"), "Read the error in the task's log"),
+    ],
+)
+def test_whatever_ended_a_task_for_good_is_a_message(error: BaseException, advice: str) -> None:
     sent: list[Any] = []
     OrderNeedsPersonNotifier(deliver=sent.append)(failed(error))
+    (problem,) = (each["order_problem"] for each in sent)
+    assert problem["kind"] == type(error).__name__
+    assert advice in problem["next"]
+    assert "Bjørn" not in str(problem)
+
+
+def test_an_error_that_passes_is_a_message_only_when_no_try_is_left() -> None:
+    """Where Airflow tells no state, the tries say so."""
+    sent: list[Any] = []
+    notifier = OrderNeedsPersonNotifier(deliver=sent.append)
+    for error in (ServerError("503", status=503), KeyError("x")):
+        for state, try_number in (("up_for_retry", 3), ("running", 1), ("", 3)):
+            context = failed(error, state=state)
+            context["ti"].try_number, context["ti"].max_tries = try_number, 3
+            notifier(context)
     assert sent == []
+    for error in (ServerError("503", status=503), KeyError("x")):
+        context = failed(error, state="")
+        context["ti"].try_number, context["ti"].max_tries = 4, 3
+        notifier(context)
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), AirflowTaskTimeout("60 s"), None])
+def test_the_task_of_somebody_else_is_no_message(error: BaseException | None) -> None:
+    sent: list[Any] = []
+    OrderNeedsPersonNotifier(deliver=sent.append)(failed(error, BaseOperator(task_id="theirs")))
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        InvoiceTransactionSensor(task_id="w", sales_order_id="7"),
+        InvoiceSalesOrderOperator.partial(task_id="m").expand(sales_order_id=[1, 2]),
+    ],
+)
+def test_the_sensor_and_a_mapped_task_whose_process_died_are_ours(task: Any) -> None:
+    sent: list[Any] = []
+    OrderNeedsPersonNotifier(deliver=sent.append)(failed(None, task))
+    assert len(sent) == 1
 
 
 def test_a_try_that_is_followed_by_another_one_is_no_message() -> None:

@@ -274,6 +274,16 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *keys: str) -> No
     monkeypatch.setattr(Creation, "_create", create_or_fail)
 
 
+def test_an_error_that_ends_the_batch_says_how_far_it_came(run: Run, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, AuthenticationFailed("the secret was changed", status=401), "web-3")
+    with pytest.raises(
+        AuthenticationFailed, match=r"^2 of 4 orders are done, 0 failed, 2 were not tried to their end\. the secret"
+    ) as caught:
+        run.execute(creating(items(4), concurrency=1))
+    assert (caught.value.permanent, caught.value.status) == (True, 401)
+    assert len(log.orders) == 2
+
+
 DENIED = PermissionDenied("this order is another department's", status=403)
 
 

@@ -259,6 +259,25 @@ def test_a_task_that_is_cleared_after_it_succeeded_looks_at_every_order_again(
     assert deleted not in {each["order_id"] for each in log.invoices}
 
 
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("tries_before", [0, 1])
+def test_a_batch_that_was_killed_before_it_wrote_a_result_is_no_empty_success(
+    run: Run, log: Log, tmp_path: Path, tries_before: int
+) -> None:
+    operator = creating(written(tmp_path / "orders.jsonl", item(1)), tmp_path / "created")
+    for _ in range(tries_before):
+        run.execute(operator)
+    # What a process leaves that is killed in its first seconds.
+    killed = TaskIdentity("orders", "run-1", "create", -1, tries_before + 1)
+    Written((tmp_path / "created").as_uri(), killed)
+    invoice = InvoiceSalesOrdersOperator(task_id="invoice", path=(tmp_path / "created").as_uri())
+    with pytest.raises(InvalidInput, match="holds the results of a task that has not succeeded: let it succeed first"):
+        run.execute(invoice)
+    assert log.invoices == []
+    assert run.execute(operator, try_number=tries_before + 2)["total"] == 1
+    assert len(run.execute(invoice, try_number=2)) == len(log.invoices) == 1
+
+
 def failing_once(patch: pytest.MonkeyPatch, key: str) -> None:
     """Let an order fail for a passing reason."""
     create = Creation._create
@@ -376,8 +395,13 @@ def test_a_file_that_is_another_one_the_second_time_ends_the_batch(
 
     monkeypatch.setattr("tfso_hypatos.operators.batch.items.check", swapping)
     operator = creating(written(orders, *map(item, before)), tmp_path / "created", concurrency=1)
-    with pytest.raises(InvalidInput, match=rf"item {first}\b.*: is not what it was .* the file was changed"):
+    counts = f"0 of {len(before)} orders failed.*; {first - 1} are done"
+    with pytest.raises(
+        BatchFailed, match=rf"^{counts}.*InvalidInput: item {first}\b.*: is not what it was .* the file was changed"
+    ) as caught:
         run.execute(operator)
+    assert caught.value.permanent
+    assert "nothing was sent" not in str(caught.value)
     assert len(log.orders) == len(lines_in(tmp_path / "created")) == first - 1
     with pytest.raises(InvalidInput, match="has not succeeded"):
         run.execute(InvoiceSalesOrdersOperator(task_id="invoice", path=str(tmp_path / "created")))
@@ -550,8 +574,9 @@ def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
     operator = creating(written(tmp_path / "orders.jsonl", *map(item, range(9))), tmp_path / "created", concurrency=3)
     with monkeypatch.context() as patch:
         patch.setattr(Written, "write", full)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(OSError, match="no space") as caught:
             run.execute(operator)
+    assert "of 9 orders are done, 0 failed, " in caught.value.__notes__[0]
     assert 3 <= len(log.orders) < 9
     assert all(len(order["lines"]) == 1 for order in log.orders)
     assert len(lines_in(tmp_path / "created")) == (len(log.orders) if times == 1 else 0)
@@ -646,6 +671,7 @@ def test_a_part_is_never_seen_half_written(tmp_path: Path) -> None:
     results = Written(str(tmp_path), TaskIdentity("d", "r", "t", -1, 1))
     (tmp_path / ".begun.jsonl").write_text('{"order_')
     results.write(Part("a.jsonl", '{"order_key":"web-1"}\n'))
+    results.outcome(Counts(1, 1, 0, 0))
     assert [entry.given for entry in FileSource(str(tmp_path))] == ['{"order_key":"web-1"}\n']
 
 

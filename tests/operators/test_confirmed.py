@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,17 +13,24 @@ from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, VariableResult
 
+from tfso_hypatos.advice import advice_for
+from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.exceptions import (
     BatchFailed,
+    DryRunIncomplete,
     InvalidInput,
     InvoicingStopped,
     OrderDrift,
+    PermissionDenied,
     StopSwitchUnreadable,
 )
+from tfso_hypatos.flows.billing import InvoiceOrder
+from tfso_hypatos.flows.preview import preview
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import stop_switch
 from tfso_hypatos.operators.sales_order import (
+    CreateSalesOrderOperator,
     EnrichSalesOrdersOperator,
     InvoiceSalesOrderOperator,
     InvoiceSalesOrdersOperator,
@@ -82,6 +90,7 @@ class TestDrift:
         [
             ({"status": "Draft"}, "has status Draft, not Confirmed: somebody changed it"),
             ({"customer": {"id": 43, "name": "Another"}}, "customer: it was listed with 42, 24SevenOffice shows 43"),
+            ({"paymentMethod": {"id": 5}}, "payment method: it was listed with none, 24SevenOffice shows 5"),
             ({"currency": {"code": "EUR"}}, "currency: it was listed with NOK, 24SevenOffice shows EUR"),
         ],
     )
@@ -107,16 +116,70 @@ class TestDrift:
             run.execute(single(rows[0]))
         assert billed(log) == []
 
+    def test_nor_is_one_whose_payment_method_was_changed(self, run: Run, log: Log) -> None:
+        (edited,) = made(paymentMethod={"id": 4})
+        rows = listed(run)
+        change(edited, paymentMethod={"id": 5})
+        with pytest.raises(OrderDrift, match="payment method: it was listed with 4, 24SevenOffice shows 5"):
+            run.execute(single(rows[0]))
+        assert billed(log) == []
+
+    def test_a_payment_method_that_invoicing_fills_in_is_no_edit(self, run: Run, log: Log) -> None:
+        (order_id,) = made()
+        rows = listed(run)
+        change(order_id, paymentMethod={"id": 5})
+        run.execute(single(order_id))
+        assert not run.execute(single(rows[0]), try_number=2)["invoiced"]
+        assert billed(log) == [order_id]
+
+    def test_a_row_without_a_total_is_refused(self, run: Run, log: Log) -> None:
+        (order_id,) = made()
+        (row,) = listed(run)
+        row["gross_amount"] = None
+        before = len(log.changes)
+        for operator in (single(row), batch([row]), batch([{"sales_order_id": row}])):
+            with pytest.raises(InvalidInput, match=r"sales_order_id\.gross_amount: the listed order shows no total"):
+                run.execute(operator)
+        assert len(log.changes) == before
+        run.execute(single(row, expected_gross_amount="125"))
+        assert billed(log) == [order_id]
+
     def test_the_status_may_be_asked_for_of_any_order(self, run: Run, log: Log) -> None:
         (order_id,) = made()
         with pytest.raises(OrderDrift, match="has status Confirmed, not Draft"):
             run.execute(single(order_id, expected_status="Draft"))
         with pytest.raises(BatchFailed, match="has status Confirmed, not Proposal"):
             run.execute(batch([order_id], expected_status="Proposal"))
-        with pytest.raises(BatchFailed, match="has status Confirmed, not Web"):
+        with pytest.raises(BatchFailed, match="two statuses at once, Confirmed and Web"):
             run.execute(batch([{"sales_order_id": order_id, "expected_status": "Web"}], expected_status="Confirmed"))
         assert log.invoices == []
         run.execute(batch([order_id], expected_status="Confirmed"))
+        assert billed(log) == [order_id]
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_the_status_of_the_task_holds_whatever_the_item_was_listed_with(
+        self, run: Run, log: Log, nested: bool
+    ) -> None:
+        draft, other = made(2)
+        change(draft, status="Draft")
+        rows = run.execute(ListSalesOrdersOperator(task_id="list"))
+        said = "two statuses at once, Confirmed and Draft: .* It has status Draft and was not invoiced"
+        with pytest.raises(OrderDrift, match=said):
+            run.execute(single(rows[0], expected_status="Confirmed"))
+        items = [{"sales_order_id": row} for row in rows] if nested else rows
+        with pytest.raises(BatchFailed, match=f"1 of 2 orders failed; 1 are done.*{said}"):
+            run.execute(batch(items, expected_status="Confirmed"))
+        assert billed(log) == [other]
+
+    def test_three_who_name_a_status_all_have_to_hold(self, run: Run, log: Log) -> None:
+        (order_id,) = made()
+        (row,) = listed(run)
+        for task, item in (("Confirmed", "Web"), (None, "Web"), ("Web", None), ("Web", "Confirmed")):
+            items = [{"sales_order_id": row, "expected_status": item}]
+            with pytest.raises(BatchFailed, match="two statuses at once, Confirmed and Web"):
+                run.execute(batch(items, expected_status=task))
+        assert log.invoices == []
+        run.execute(batch([{"sales_order_id": row, "expected_status": "Confirmed"}], expected_status="Confirmed"))
         assert billed(log) == [order_id]
 
     @pytest.mark.parametrize("wrong", ["confirmed", "Invoice", 7])
@@ -185,6 +248,18 @@ class TestOnce:
         run.execute(batch(listed(run)))
         assert billed(log) == [first, second]
 
+    def test_an_order_key_that_looks_like_the_id_is_no_order_made_by_hand(self, run: Run, log: Log) -> None:
+        order = {"customer": {"id": 42, "name": "Åse Sørby"}}
+        lines = [{"description": "Kaffe", "quantity": 1, "price": 100}]
+        create = CreateSalesOrderOperator(task_id="create", order_key="#1001", order=order, lines=lines)
+        created = run.execute(create)
+        assert created["sales_order_id"] == 1001
+        (twin,) = made(internalMemo=log.order["internalMemo"])
+        change(twin, status="Invoice")
+        with pytest.raises(OrderDrift, match="belong to the same business order"):
+            run.execute(single(created))
+        assert billed(log) == [twin]
+
 
 def saying(monkeypatch: pytest.MonkeyPatch, values: Iterable[Any]) -> None:
     """Let the switch be read anew every time, and say one value after the other."""
@@ -211,7 +286,9 @@ class TestStopSwitch:
         ) as e:
             run.execute(single(order_id, stop_variable=SWITCH))
         assert e.value.permanent
-        with pytest.raises(InvoicingStopped, match=r"0 orders are invoiced, 1 are not \(0 of them failed\)") as e:
+        with pytest.raises(
+            InvoicingStopped, match=r"0 orders are invoiced, 1 are not, or it is not known \(0 of them failed\)"
+        ) as e:
             run.execute(batch([order_id], stop_variable=SWITCH))
         assert e.value.permanent
         assert len(log.changes) == before
@@ -238,6 +315,28 @@ class TestStopSwitch:
         assert len(log.changes) == before + 1
         assert log.invoices == []
 
+    @pytest.mark.parametrize("many", [False, True])
+    def test_it_is_looked_at_after_the_wait_for_the_budget(
+        self, run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, many: bool
+    ) -> None:
+        (order_id,) = made()
+        before = len(log.changes)
+        kind = AsyncTransport if many else SyncTransport
+        admit = kind._is_admitted
+        thrown: list[str] = []
+
+        def throwing(self: Any, request: Any) -> bool:
+            # A person throws the switch while the request waits.
+            thrown.extend(["true"] if request.changes else [])
+            return admit(self, request)
+
+        monkeypatch.setattr(kind, "_is_admitted", throwing)
+        saying(monkeypatch, iter(lambda: thrown[0] if thrown else "false", None))
+        with pytest.raises(InvoicingStopped):
+            run.execute(batch([order_id], stop_variable=SWITCH) if many else single(order_id, stop_variable=SWITCH))
+        assert thrown
+        assert len(log.changes) == before
+
     def test_what_a_batch_has_billed_by_then_is_kept(
         self, run: Run, log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -245,7 +344,8 @@ class TestStopSwitch:
         saying(monkeypatch, ("true" if len(log.invoices) == 2 else "false" for _ in range(1000)))
         stopped = batch(orders, stop_variable=SWITCH, concurrency=1, results_path=str(tmp_path))
         with pytest.raises(
-            InvoicingStopped, match=r"^2 orders are invoiced, 3 are not \(0 of them failed\)\. Invoicing"
+            InvoicingStopped,
+            match=r"^2 orders are invoiced, 3 are not, or it is not known \(0 of them failed\)\. Invoicing",
         ):
             run.execute(stopped)
         assert billed(log) == orders[:2]
@@ -348,6 +448,18 @@ class TestReading:
             stop_switch.StopSwitch(SWITCH).check()
 
 
+def logged(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    output = capsys.readouterr().out
+    return [line.split("] ", 1)[-1].split("[airflow.task")[0].rstrip() for line in output.splitlines()]
+
+
+def shown(run: Run, operator: InvoiceSalesOrdersOperator, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return what a dry run puts into the log."""
+    assert run.execute(operator) == []
+    lines = logged(capsys)
+    return lines[next(at for at, line in enumerate(lines) if line.startswith("DRY RUN")) :]
+
+
 class TestPreview:
     def test_it_says_what_would_be_billed_and_changes_nothing(
         self, run: Run, log: Log, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -375,6 +487,49 @@ class TestPreview:
         assert any(f"{done} " in line and "is invoiced as number" in line for line in table[7:])
         assert "Åse" not in output
         assert billed(log) == [done]
+
+    def test_an_order_that_is_named_twice_counts_once(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+        (order_id,) = made()
+        assert shown(run, batch([order_id, order_id], preview=True), capsys) == [
+            "DRY RUN: nothing was changed. 1 of 1 orders would be invoiced:",
+            "order  customer   gross  currency        date  lines",
+            f" {order_id}        42  125.00       NOK  2026-11-20      1",
+            "Sum in NOK: 125.00",
+        ]
+
+    def test_one_that_cannot_be_read_does_not_hide_the_others(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first, lost, last = made(3)
+
+        def denied(task: InvoiceOrder, *others: Any) -> Any:
+            if task.order_id == lost:
+                raise PermissionDenied("another department's", status=403)
+            return preview(task, *others)
+
+        monkeypatch.setattr("tfso_hypatos.operators.batch.steps.preview", denied)
+        operator = batch([first, lost, last], preview=True)
+        with pytest.raises(DryRunIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
+            run.execute(operator)
+        assert type(copy.copy(caught.value)) is DryRunIncomplete
+        assert "nothing was changed" in advice_for(caught.value).certain
+        lines = logged(capsys)
+        assert "DRY RUN: nothing was changed. 2 of 2 orders would be invoiced:" in lines
+        assert "Not every order could be looked at: the table and the sums lack some" in lines
+        assert "Sum in NOK: 250.00" in lines
+        assert not any("are done" in line or "orders done" in line for line in lines)
+
+    def test_twins_and_copies_are_told(self, run: Run, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+        marker = f"af:{'k' * 16}/{'c' * 10}/{'h' * 12}"
+        one, other = made(2, internalMemo=marker)
+        (copied,) = made(internalMemo=f"af:{'m' * 16}/{'c' * 10}/{'h' * 12}!")
+        lines = shown(run, batch([one, other, copied], preview=True), capsys)
+        assert lines[0] == "DRY RUN: nothing was changed. 0 of 3 orders would be invoiced:"
+        assert not any("Sum in" in line for line in lines)
+        for order_id, twin in ((one, other), (other, one)):
+            (line,) = [line for line in lines if line.startswith(f" {order_id} ")]
+            assert line.endswith(f"twin: carries the marker of the same business order as {twin}")
+        assert lines[-1].endswith("says that it is being invoiced, as a copy does")
 
     @pytest.mark.parametrize("value", ["", "None", "ja", None, 2])
     def test_what_is_neither_true_nor_false_is_refused(self, run: Run, log: Log, value: Any) -> None:

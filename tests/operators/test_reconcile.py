@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import logging
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import Connections, Log
-from tests.messy_book import NAME, Book, expected, fill
+from tests.conftest import ORGANIZATION, Connections, Log
+from tests.messy_book import DAY, LINES, NAME, ORDER, Book, expected, fill
 from tests.operators.conftest import Run
 
 from tfso_hypatos.exceptions import AuthenticationFailed, BatchFailed, ConfigurationError, InvalidInput, Stopped
+from tfso_hypatos.flows.by_hand import marker_by_hand
+from tfso_hypatos.flows.intent import Holder
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
+from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator
 from tfso_hypatos.reports.classes import OrderClass
+from tfso_hypatos.sandbox import lookups
 from tfso_hypatos.sandbox.server import Sandbox
 
 REPAIRABLE = ["not_enriched", "enrichment_differs", "stray_without_lines"]
@@ -91,7 +97,7 @@ def test_every_class_is_found(messy: Book, reconcile: Reconciler) -> None:
     assert report.of(ids["sent"])["classes"] == ["invoicing_unconfirmed"]
     assert report.of(ids["other amount"])["classes"] == ["enrichment_differs"]
     assert report.of(ids["reversed"])["classes"] == ["ledger_differs"]
-    assert report.of(ids["inactive"])["classes"] == ["in_order"]
+    assert report.of(ids["inactive"])["classes"] == ["not_found"]
     assert report.of(None)["order_key"] == "web-11"
     assert report.of(None)["classes"] == ["not_found"]
     assert set(report.counts) == {kind.value for kind in OrderClass}
@@ -186,12 +192,12 @@ def test_apply_repairs_what_is_allowed_and_nothing_else(
     assert again.of(ids["stray"])["classes"] == again.of(ids["unenriched"])["classes"] == ["in_order"]
 
 
-@pytest.mark.parametrize("kind", REPAIRABLE)
-def test_only_the_named_class_is_repaired(messy: Book, reconcile: Reconciler, kind: str) -> None:
-    report = reconcile.with_source(repair="dry_run", repair_classes=[kind])
-    repaired = [each["classes"] for each in report.orders if each["repair"]]
-    assert repaired
-    assert all(kind in classes for classes in repaired)
+def test_only_the_named_class_is_repaired(messy: Book, reconcile: Reconciler) -> None:
+    for kind in REPAIRABLE:
+        report = reconcile.with_source(repair="dry_run", repair_classes=[kind])
+        repaired = [each["classes"] for each in report.orders if each["repair"]]
+        assert repaired
+        assert all(kind in classes for classes in repaired)
 
 
 def test_a_stray_that_may_be_a_persons_work_is_left_alone(book: Book, reconcile: Reconciler, log: Log) -> None:
@@ -219,31 +225,87 @@ def test_a_stray_in_work_is_none(book: Book, reconcile: Reconciler) -> None:
 
 
 def test_a_repair_that_fails_fails_the_task_after_the_report_is_written(
-    messy: Book, reconcile: Reconciler, tmp_path: Path, sandbox: Sandbox
+    book: Book, reconcile: Reconciler, tmp_path: Path, sandbox: Sandbox
 ) -> None:
+    book.posted("unenriched", "web-4")
+    book.later(days=10)
     sandbox.add_fault(api="hypatos", method="POST", path="/enrichment/sales-orders", action="unauthorized", times=3)
     with pytest.raises(BatchFailed, match=r"repairs failed: 1; the report is written") as raised:
         reconcile.with_source(repair="apply", repair_classes=["not_enriched"], concurrency=1)
-    assert raised.value.failures[0].order == f"sales order {messy.ids['unenriched']}"
+    assert raised.value.failures[0].order == f"sales order {book.ids['unenriched']}"
     report = json.loads((tmp_path / "report" / "reconciliation.json").read_text())
     assert report["summary"]["repair"]["failed"] == 1
 
 
-def test_a_ledger_that_may_not_be_read_is_said_and_no_error(
-    messy: Book, reconcile: Reconciler, sandbox: Sandbox
+def test_what_a_try_repaired_stays_on_record_when_it_is_tried_again(
+    book: Book, reconcile: Reconciler, run: Run, tmp_path: Path, sandbox: Sandbox
 ) -> None:
+    book.make("filled", "web-5")
+    book.make("stray", "web-5", lines=[])
+    book.posted("unenriched", "web-9")
+    book.later(days=10)
+    ours = {"repair": "apply", "repair_classes": REPAIRABLE, "external_id": {str(book.ids["unenriched"]): "web-9"}}
+    sandbox.add_fault(api="hypatos", method="POST", path="/enrichment/sales-orders", action="unauthorized", times=3)
+    with pytest.raises(BatchFailed):
+        run.execute(reconcile.task(**ours))
+
+    second = Report(tmp_path / "report", run.execute(reconcile.task(**ours), try_number=2))
+
+    assert second.of(book.ids["stray"])["repair"] is None
+    first, again = sorted((tmp_path / "report").glob("repairs-try-*.json"))
+    assert again.name.startswith("repairs-try-002-")
+    kept = {each["sales_order_id"]: each["repair"] for each in json.loads(first.read_text())["orders"]}
+    assert kept[str(book.ids["stray"])].startswith("done: ")
+    assert kept[str(book.ids["unenriched"])].startswith("failed: ")
+    assert any(first.name in note for note in second.result["notes"])
+    assert second.result["paths"]["repairs"].endswith(again.name)
+
+
+@pytest.mark.parametrize("repair", ["apply", "dry_run"])
+def test_a_run_under_apply_that_is_cut_off_leaves_a_report(
+    book: Book, reconcile: Reconciler, run: Run, tmp_path: Path, sandbox: Sandbox, repair: str
+) -> None:
+    book.make("filled", "web-5")
+    book.make("stray", "web-5", lines=[])
+    book.make("last", "web-6")
+    book.later(days=10)
+    path = f"/salesorders/{book.ids['last']}/lines$"
+    sandbox.add_fault(api="tfso", method="GET", path=path, action="unauthorized", times=3)
+    with pytest.raises(AuthenticationFailed):
+        run.execute(reconcile.task(repair=repair, repair_classes=REPAIRABLE, concurrency=1))
+    file = tmp_path / "report" / "reconciliation.json"
+    assert file.exists() == (repair == "apply")
+    if repair == "apply":
+        report = json.loads(file.read_text())
+        assert report["summary"]["notes"][0].startswith("The run was cut off (AuthenticationFailed)")
+        found = {each["sales_order_id"]: each["repair"] for each in report["orders"]}
+        assert found[str(book.ids["stray"])].startswith("done: ")
+        assert str(book.ids["last"]) not in found
+
+
+def test_a_ledger_that_may_not_be_read_is_said_and_no_error(
+    book: Book, reconcile: Reconciler, sandbox: Sandbox
+) -> None:
+    book.make("unposted", "web-3")
+    book.bill("unposted", posted_after=100 * DAY)
+    book.posted("reversed", "web-12")
+    book.reverse("reversed")
+    book.later(days=10)
+    assert reconcile(external_id="{order_key}").of(book.ids["reversed"])["classes"] == ["ledger_differs"]
     sandbox.configure(missing_scopes=["api.accounting.transaction:read"])
-    report = reconcile.with_source()
+    report = reconcile.with_source(expected=["web-3", "web-12"])
     note = "The ledger was not compared: the scope api.accounting.transaction:read is not granted."
-    assert report.result["notes"] == [note]
+    assert note in report.result["notes"]
     assert note in report.html
     assert "ledger_differs" not in report.counts
-    assert report.of(messy.ids["unposted"])["classes"] == ["not_posted"]
+    assert report.of(book.ids["unposted"])["classes"] == ["not_posted"]
 
 
 def test_hypatos_that_may_not_be_asked_is_said_and_no_error(
-    messy: Book, reconcile: Reconciler, sandbox: Sandbox
+    book: Book, reconcile: Reconciler, sandbox: Sandbox
 ) -> None:
+    book.posted("unenriched", "web-4")
+    book.later(days=10)
     sandbox.configure(missing_scopes=["enrichment.write"])
     report = reconcile.with_source()
     assert any("enrichment.write is not granted" in note for note in report.result["notes"])
@@ -251,8 +313,9 @@ def test_hypatos_that_may_not_be_asked_is_said_and_no_error(
 
 
 def test_without_an_external_id_hypatos_is_not_asked(
-    messy: Book, reconcile: Reconciler, sandbox: Sandbox, connections: Connections
+    book: Book, reconcile: Reconciler, sandbox: Sandbox, connections: Connections
 ) -> None:
+    book.posted("unenriched", "web-4")
     connections.hypatos(login=None)
     seen = len(sandbox.requests())
     report = reconcile(expected=expected())
@@ -307,6 +370,143 @@ def test_orders_without_a_marker_can_be_left_out(book: Book, reconcile: Reconcil
     assert (result["orders"], result["ignored"]) == (1, 1)
 
 
+def test_a_sale_that_lost_its_marker_is_shown_and_can_get_it_back(
+    book: Book, reconcile: Reconciler, run: Run, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source: dict[str, Any] = {"order_key": "web-1", "order": ORDER, "lines": LINES}
+    created = run.execute(CreateSalesOrderOperator(task_id="create", **source))
+    ours = created["sales_order_id"]
+    marker: str = log.order["internalMemo"]
+    assert f"Marker of sales order {ours}: {marker}" in capsys.readouterr().out
+    book.tfso.update_sales_order(ours, {"internalMemo": ""})
+    book.make("by hand", None)
+
+    report = reconcile(expected=[source], unmarked="ignore")
+
+    assert report.result["ignored"] == 0
+    assert "marker_missing" in report.of(ours)["classes"]
+    assert any("may be a sale that was not found" in note for note in report.result["notes"])
+    missing = report.of(None)
+    assert missing["classes"] == ["not_found"]
+    (put_back,) = re.findall(r"af:\S+", missing["details"])
+    assert put_back.rpartition("/")[0] == marker.rpartition("/")[0]
+
+    book.tfso.update_sales_order(ours, {"internalMemo": put_back})
+
+    assert reconcile(expected=[source], unmarked="ignore").counts == {"in_order": 1}
+    found = Run("run-2").execute(CreateSalesOrderOperator(task_id="create", **source))
+    assert (found["sales_order_id"], found["created"]) == (ours, False)
+
+
+def test_a_sale_whose_only_order_is_inactive_is_not_found(book: Book, reconcile: Reconciler) -> None:
+    book.make("off", "web-1")
+    book.tfso.update_sales_order(book.ids["off"], {"status": "Inactive"})
+    book.make("by hand", None)
+    report = reconcile(expected=["web-1"], unmarked="ignore")
+    assert report.of(book.ids["off"])["classes"] == ["not_found"]
+    assert f"its order {book.ids['off']} is inactive" in report.of(book.ids["off"])["details"]
+    assert report.result["ignored"] == 0
+    book.make("anew", "web-1")
+    assert reconcile(expected=["web-1"], unmarked="ignore").counts == {"in_order": 2}
+
+
+def test_who_pays_and_how_is_held_against_the_source(book: Book, reconcile: Reconciler, run: Run) -> None:
+    order: dict[str, Any] = {**ORDER, "paymentMethod": {"id": 1}}
+    whole: dict[str, Any] = {"order_key": "web-1", "order": order, "lines": LINES}
+    created = run.execute(CreateSalesOrderOperator(task_id="create", **whole))
+    ours = created["sales_order_id"]
+    book.later(days=1)
+    for source in (created, whole):
+        assert reconcile(expected=[source]).counts == {"in_order": 1}
+    changes = {"customer": {"id": 777, "name": NAME}, "currency": {"code": "EUR"}, "paymentMethod": {"id": 2}}
+    book.tfso.update_sales_order(ours, changes)
+    book.tfso.update_sales_order(ours, {"status": "Invoice"})
+    book.later(days=2)
+    for source in (created, whole, {"order_key": "web-1", "order": order}):
+        found = reconcile(expected=[source]).of(ours)
+        assert found["classes"] == ["content_drift"]
+        assert "customer 777, in the source 42" in found["details"]
+        assert "currency EUR, in the source NOK" in found["details"]
+        assert "payment method 2, in the source 1" in found["details"]
+
+
+@pytest.mark.parametrize(
+    ("line", "classes"),
+    [
+        ({"transaction": {"id": "voucher"}, "customer": {"id": 9000}}, ["not_posted"]),
+        ({"transaction": {"id": "voucher"}}, ["not_posted"]),
+        ({"transaction": {"id": "ours"}, "customer": {"id": 42}}, ["in_order"]),
+    ],
+)
+def test_the_invoice_of_a_supplier_is_no_posting_of_ours(
+    book: Book, reconcile: Reconciler, log: Log, monkeypatch: pytest.MonkeyPatch, line: Any, classes: list[str]
+) -> None:
+    book.make("unposted", "web-3")
+    book.bill("unposted", posted_after=100 * DAY)
+    book.later(days=10)
+    number = str(log.order["invoice"]["number"])
+    monkeypatch.setattr(
+        lookups, "transaction_lines", lambda *_: ([{"id": "1", "invoice": {"number": number}, **line}], [])
+    )
+    report = reconcile()
+    assert report.of(book.ids["unposted"])["classes"] == classes
+    assert report.result["totals"]["NOK"]["posted"] == ("0" if classes == ["not_posted"] else "479.12")
+
+
+def test_the_transaction_that_the_order_names_counts_whoever_it_is_for(
+    book: Book, reconcile: Reconciler, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.posted("posted", "web-1")
+    invoice = log.order["invoice"]
+    line = {"id": "1", "invoice": {"number": str(invoice["number"])}, "transaction": invoice["transaction"]}
+    monkeypatch.setattr(lookups, "transaction_lines", lambda *_: ([line], []))
+    assert reconcile().of(book.ids["posted"])["classes"] == ["in_order"]
+
+
+def test_a_copy_of_an_order_by_hand_is_an_order_of_its_own(book: Book, reconcile: Reconciler, log: Log) -> None:
+    own = book.make("by hand", None)
+    memo = str(marker_by_hand(ORGANIZATION, own, Holder("abcdef", "ghijkl")))
+    book.tfso.update_sales_order(own, {"internalMemo": memo})
+    book.bill("by hand")
+    copy = book.make("copy", None, internalMemo=memo)
+    book.later(days=10)
+    report = reconcile()
+    assert report.of(own)["classes"] == ["in_order"]
+    assert report.of(copy)["classes"] == ["not_invoiced", "marker_missing"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "1990-02-03", "2150-01-01"])
+def test_a_day_that_cannot_be_is_unknown_and_the_ledger_is_not_read_for_it(
+    book: Book, reconcile: Reconciler, sandbox: Sandbox, day: str
+) -> None:
+    book.posted("fine", "web-1")
+    book.posted("odd", "web-2")
+    order = sandbox._service.tfso.books[ORGANIZATION].orders[book.ids["odd"]]
+    order.header["invoice"] = {**order.header.get("invoice", {}), "date": day}
+    invoice = next(each for each in sandbox._service.tfso.books[ORGANIZATION].invoices if each.order_id == order.id)
+    invoice.date = datetime.date.fromisoformat(day)
+    seen = len(sandbox.requests())
+    report = reconcile()
+    asked = [each for each in sandbox.requests()[seen:] if "transactionlines" in each["path"]]
+    (query,) = [each["query"] for each in asked]
+    assert query["dateFrom"] >= "2025-10-25"
+    assert query["dateTo"] <= "2027-12-31"
+    assert report.counts == {"in_order": 2}
+    (note,) = [each for each in report.result["notes"] if "not compared with the ledger" in each]
+    assert note.endswith(": 1.")
+
+
+def test_a_file_of_one_list_is_refused_and_not_shown(
+    book: Book, reconcile: Reconciler, run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "orders.json"
+    path.write_text(json.dumps([{"order_key": "web-1", "order": ORDER}], ensure_ascii=False))
+    with pytest.raises(InvalidInput) as raised:
+        run.execute(reconcile.task(expected_path=path.as_uri()))
+    assert "one item in each line" in str(raised.value)
+    assert NAME not in str(raised.value)
+
+
 def test_a_source_of_keys_alone_and_a_file_will_do(book: Book, reconcile: Reconciler, tmp_path: Path) -> None:
     book.make("ours", "web-1")
     path = tmp_path / "source.jsonl"
@@ -349,6 +549,8 @@ def test_orders_are_linked_where_the_connection_knows_their_address(
     [
         ({"date_from": "20251101"}, "date_from"),
         ({"date_from": "2025-13-01"}, "date_from"),
+        ({"date_from": "0001-01-01"}, "date_from"),
+        ({"date_to": "9999-12-31"}, "date_to"),
         ({"date_to": "2025-10-31"}, "date_to"),
         ({"statuses": "Invoiced"}, "statuses"),
         ({"report_path": ""}, "report_path"),
@@ -366,6 +568,12 @@ def test_orders_are_linked_where_the_connection_knows_their_address(
         ({"expected": [{"order_key": ""}]}, "item 1: order_key"),
         ({"expected": [{"order_key": "A", "lines": [{"price": "x"}]}]}, "item 1: lines[0].price"),
         ({"expected": ["{"]}, "item 1: text"),
+        ({"expected": ['[{"order_key": "A"}]']}, "item 1: text"),
+        ({"expected": ["[not JSON"]}, "item 1: text"),
+        ({"expected": [[{"order_key": "A"}]]}, "item 1: text"),
+        ({"expected": [{"order_key": "{A}"}]}, "item 1: order_key"),
+        ({"expected": ["A\x07B"]}, "item 1: order_key"),
+        ({"expected": ["A" * 201]}, "item 1: order_key"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_sent(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import inspect
 import pickle
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG, RetryDecision, RetryPolicy
+from airflow.sdk import DAG, BaseOperator, RetryDecision, RetryPolicy
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
@@ -29,7 +31,9 @@ from tfso_hypatos.exceptions import (
     TokenUnavailable,
     TransactionNeverPosted,
 )
+from tfso_hypatos.get_provider_info import get_provider_info
 from tfso_hypatos.operators import retry
+from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.retry import ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
@@ -44,7 +48,6 @@ from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow.sdk import BaseOperator
     from tests.conftest import Connections, Log
 
 
@@ -127,6 +130,70 @@ def test_a_policy_of_the_user_is_kept(kind: str) -> None:
 
     own = Own()
     assert make(kind, retry_policy=own).retry_policy is own
+
+
+def operators_of_the_provider() -> dict[str, Any]:
+    """Return every operator and sensor that Airflow is told of."""
+    info = get_provider_info()
+    modules = {name for kind in ("operators", "sensors") for each in info[kind] for name in each["python-modules"]}
+    found = {
+        name: each
+        for module in sorted(modules)
+        for name, each in vars(import_module(module)).items()
+        if isinstance(each, type)
+        and issubclass(each, BaseOperator)
+        and each.__module__.startswith("tfso_hypatos.")
+        and not name.startswith("_")
+        and not inspect.isabstract(each)
+        and each is not ApiOperator
+    }
+    assert len(found) >= 11
+    return found
+
+
+OPERATORS = operators_of_the_provider()
+
+
+def needed(kind: Any) -> dict[str, Any]:
+    """Return the arguments that an operator cannot do without."""
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    keywords = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
+    return {each.name: "x" for each in keywords if each.default is inspect.Parameter.empty}
+
+
+class Own(RetryPolicy):
+    def evaluate(self, *_: Any) -> RetryDecision:
+        return RetryDecision.default()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_has_our_policy_unless_it_or_its_dag_was_given_another(name: str) -> None:
+    kind, own = OPERATORS[name], Own()
+    assert isinstance(kind(task_id="t", **needed(kind)).retry_policy, ApiRetryPolicy)
+    assert kind(task_id="t", retry_policy=own, **needed(kind)).retry_policy is own
+    assert kind(task_id="t", default_args={"retry_policy": own}, **needed(kind)).retry_policy is own
+    with DAG("d", default_args={"retries": 3}):
+        assert isinstance(kind(task_id="t", **needed(kind)).retry_policy, ApiRetryPolicy)
+    with DAG("d", default_args={"retry_policy": own}):
+        assert kind(task_id="t", **needed(kind)).retry_policy is own
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_mapped_operator_has_it_too(name: str) -> None:
+    kind, own = OPERATORS[name], Own()
+    with DAG("d", default_args={"retries": 3}):
+        mapped = kind.partial(task_id="t", **needed(kind)).expand(doc_md=["a", "b"])
+    assert isinstance(mapped.unmap({"doc_md": "a"}).retry_policy, ApiRetryPolicy)
+    with DAG("d", default_args={"retry_policy": own}):
+        mapped = kind.partial(task_id="t", **needed(kind)).expand(doc_md=["a", "b"])
+    assert mapped.unmap({"doc_md": "a"}).retry_policy is own
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_no_operator_has_more_constructors_than_its_own(name: str) -> None:
+    """Airflow copies the params of the DAG for each of them, whenever the DAG file is read."""
+    ours = [each for each in OPERATORS[name].__mro__ if each.__module__.startswith("tfso_hypatos.")]
+    assert len([each for each in ours if "__init__" in vars(each)]) == 1
 
 
 @pytest.mark.usefixtures("connections")

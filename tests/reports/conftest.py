@@ -19,6 +19,7 @@ def order(**changes: Any) -> OrderFacts:
         "created_at": LONG_AGO,
         "modified_at": LONG_AGO,
         "customer_id": 42,
+        "payment_method_id": 5,
         "currency": "NOK",
         "rate": None,
         "net": Decimal("100.00"),

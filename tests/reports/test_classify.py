@@ -47,8 +47,14 @@ def asked(**changes: Any) -> dict[str, Any]:
         (Case(draft(created_at=NOW - datetime.timedelta(days=7)), lines=LINES), []),
         (Case(draft(created_at=NOW - datetime.timedelta(days=8)), lines=LINES), ["not_invoiced"]),
         (Case(draft(date=NOW.date() + datetime.timedelta(days=90)), lines=LINES), []),
-        (Case(draft(date=None, created_at=None), lines=LINES), []),
+        (Case(draft(date=None, created_at=None), lines=LINES), ["not_invoiced"]),
+        (Case(draft(date=None, created_at=None, modified_at=JUST_NOW), lines=LINES), []),
+        (Case(draft(status="Confirmed", invoice_number=7), lines=LINES), ["invoicing_unconfirmed"]),
+        (Case(draft(status="Confirmed", invoice_number=7, modified_at=JUST_NOW), lines=LINES), []),
+        (Case(draft(status="AdvanceInvoice", invoice_number=7, date=NOW.date()), lines=LINES), []),
         (Case(draft(status="Inactive", key=None)), []),
+        (Case(draft(status="Inactive"), expected=Expected("web-1", "k" * 16)), ["not_found"]),
+        (Case(draft(status="Inactive"), expected=Expected("web-1", "k" * 16), twins=(order(**OTHER),)), []),
         (Case(draft(asked_to_invoice=True), lines=LINES), ["invoicing_unconfirmed"]),
         (Case(draft(asked_to_invoice=True, modified_at=JUST_NOW), lines=LINES), []),
         (Case(draft(status="SomethingNew"), lines=LINES), ["not_invoiced"]),
@@ -115,6 +121,10 @@ SOURCE = Expected("web-1", "k" * 16, "c" * 10, None, LINES)
         ),
         (replace(SOURCE, lines=LineFacts(1, None, None)), LINES, None),
         (replace(SOURCE, lines=None, net=Decimal("100.004")), None, None),
+        (replace(SOURCE, customer_id=42, currency="nok", payment_method_id=5), None, None),
+        (replace(SOURCE, customer_id=43), None, "customer 42, in the source 43"),
+        (replace(SOURCE, currency="EUR"), None, "currency NOK, in the source EUR"),
+        (replace(SOURCE, payment_method_id=6), None, "payment method 5, in the source 6"),
         (replace(SOURCE, lines=None, net=Decimal("100.01")), None, "net amount 100.00, in the source 100.01"),
     ],
 )
@@ -161,3 +171,31 @@ def test_every_class_says_what_it_means_and_what_to_do() -> None:
     sentences: Sequence[str] = [text for each in MEANINGS.values() for text in (each.about, each.next_step)]
     assert all(text.endswith(".") and len(text) > 20 for text in sentences)
     assert {each.urgency for each in MEANINGS.values()} == {"alarm", "act", "note", "good"}
+
+
+def test_the_advice_never_bills_a_sale_twice() -> None:
+    advice = MEANINGS[OrderClass.NOT_FOUND].next_step
+    assert advice.startswith("First look among the customer's orders, those without a marker too, for this sale")
+    assert advice.endswith("Run the DAG only if there is none.")
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "is_a_persons"),
+    [
+        ("Draft", None, True),
+        ("Proposal", None, True),
+        ("Web", None, True),
+        ("Confirmed", None, False),
+        ("Draft", "k" * 16, False),
+    ],
+)
+def test_nobody_is_told_to_bill_what_a_person_has_not_confirmed(
+    status: str, key: str | None, is_a_persons: bool
+) -> None:
+    said = detail(Case(draft(status=status, key=key), lines=LINES), "not_invoiced")
+    assert ("do not bill it unasked" in said) == is_a_persons
+
+
+def test_an_order_without_any_date_is_late() -> None:
+    case = Case(draft(date=None, created_at=None, modified_at=None), lines=LINES)
+    assert detail(case, "not_invoiced") == "of unknown date, status Draft"

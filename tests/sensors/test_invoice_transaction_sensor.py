@@ -260,7 +260,7 @@ def test_soft_fail_skips_nothing_but_a_time_out(
 ) -> None:
     kinds: Any = (AuthenticationFailed, TransactionNeverPosted, EventError)
     if airflow == "3.2":
-        monkeypatch.setattr(retry, "HAS_RETRY_POLICIES", False)
+        monkeypatch.setattr(retry, "must_end_the_task", lambda error: error.permanent)
         kinds = (AirflowFailException, EventError)
     sensor = sensing(waiting_id, soft_fail=True, deferrable=True)
     for event in (

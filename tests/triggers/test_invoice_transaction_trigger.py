@@ -20,9 +20,9 @@ from airflow.triggers.base import TriggerEvent
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.exceptions import RateLimited, ServerError
 from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.triggers import invoice_transaction, shared_wait, turn
+from tfso_hypatos.triggers import invoice_transaction, opening, turn
+from tfso_hypatos.triggers.back_off import back_off
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
-from tfso_hypatos.triggers.shared_wait import back_off
 
 if TYPE_CHECKING:
     from tests.conftest import Connections, Log
@@ -292,8 +292,8 @@ async def test_a_wrong_connection_is_one_error_event(connections: Connections) -
 
 
 async def test_a_connection_that_is_not_there_is_one_error_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_wait, "OPENING_BACK_OFF", 0.001)
-    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.01)
+    monkeypatch.setattr(opening, "OPENING_BACK_OFF", 0.001)
+    monkeypatch.setattr(opening, "OPENING_PATIENCE", 0.01)
     (event,) = await events(trigger(7, tfso_conn_id="no_such_connection"))
     assert event.payload["status"] == "error"
 

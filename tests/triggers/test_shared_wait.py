@@ -22,7 +22,7 @@ from tfso_hypatos.flows.transaction import look_at_transaction
 from tfso_hypatos.flows.watch import Watch
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.models.tfso_read import SalesOrder
-from tfso_hypatos.triggers import invoice_transaction, shared_wait, turn
+from tfso_hypatos.triggers import invoice_transaction, opening, shared_wait, turn
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
 from tfso_hypatos.triggers.shared_wait import Answer, Poller, WaitFailed, wait_for_transaction
 from tfso_hypatos.triggers.turn import Turn
@@ -591,8 +591,8 @@ async def test_a_wrong_connection_reaches_all(connections: Connections) -> None:
 @pytest.fixture
 def quick_opening(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a connection that cannot be read be given up after a part of a second."""
-    monkeypatch.setattr(shared_wait, "OPENING_BACK_OFF", 0.01)
-    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.05)
+    monkeypatch.setattr(opening, "OPENING_BACK_OFF", 0.01)
+    monkeypatch.setattr(opening, "OPENING_PATIENCE", 0.05)
 
 
 class Lookups:
@@ -626,7 +626,7 @@ NOT_FOUND = AirflowNotFoundException("The conn_id `tfso_default` isn't defined")
 async def test_a_connection_that_cannot_be_read_for_a_moment_is_read_again(
     books: Books, lookups: Lookups, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_wait, "OPENING_PATIENCE", 0.0)
+    monkeypatch.setattr(opening, "OPENING_PATIENCE", 0.0)
     lookups.failures = [failure] * 4
     ids = books.make(2)
     books.post(ids)

@@ -95,8 +95,6 @@ class AsyncTransport(Transport):
             self._log_pause(step)
             await self._sleep(step.seconds)
             return None
-        if step.changes and self.before_change is not None:
-            await asyncio.to_thread(self.before_change)
         turn.begin()
         return await self._repeat(self._authorized, step, turn)
 
@@ -111,12 +109,20 @@ class AsyncTransport(Transport):
             return await self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
             token = await self._queue(request, turn)
+            await self._ask(request)
             try:
                 return await self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             await self._sleep(pause)
-        return await self._send(request, await self._queue(request, turn))
+        token = await self._queue(request, turn)
+        await self._ask(request)
+        return await self._send(request, token)
+
+    async def _ask(self, request: Request) -> None:
+        # Last, for the waits before it may be long, and what is true then counts.
+        if request.changes and self.before_change is not None:
+            await asyncio.to_thread(self.before_change)
 
     async def _queue(self, request: Request, turn: Turn) -> Token:
         """Wait until the budget lets the request through, and return the token to send it with."""

@@ -76,8 +76,6 @@ class SyncTransport(Transport):
             self._log_pause(step)
             self._sleep(step.seconds)
             return None
-        if step.changes and self.before_change is not None:
-            self.before_change()
         turn.begin()
         return self._repeat(self._authorized, step, turn)
 
@@ -90,12 +88,20 @@ class SyncTransport(Transport):
             return self._send(request, None)
         for pause in PAUSES_BEFORE_A_FRESH_TOKEN:
             token = self._queue(request, turn)
+            self._ask(request)
             try:
                 return self._send(request, token)
             except AuthenticationFailed:
                 self._store.drop(self.service.credentials, token)
             self._sleep(pause)
-        return self._send(request, self._queue(request, turn))
+        token = self._queue(request, turn)
+        self._ask(request)
+        return self._send(request, token)
+
+    def _ask(self, request: Request) -> None:
+        # Last, for the waits before it may be long, and what is true then counts.
+        if request.changes and self.before_change is not None:
+            self.before_change()
 
     def _queue(self, request: Request, turn: Turn) -> Token:
         """Wait until the budget lets the request through, and return the token to send it with."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tfso_hypatos.clients.failures import http_date
 from tfso_hypatos.clients.messages import Flow, Request, Response, ask
-from tfso_hypatos.exceptions import UnexpectedResponse
+from tfso_hypatos.exceptions import NotFound, PermissionDenied, UnexpectedResponse
 from tfso_hypatos.models.base import read
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate, SalesOrderPatch
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine
@@ -146,6 +146,19 @@ def list_lines(order_id: int) -> Flow[list[SalesOrderLine]]:
     doing = f"read the lines of sales order {order_id}"
     response = yield from ask(Request("GET", f"{_path(order_id)}/lines", doing))
     return read_each(SalesOrderLine, response.value, doing)
+
+
+def count_attachments(order_id: int) -> Flow[int | None]:
+    """Return how many files are attached to an order, or None if that may not be read or the server does not know.
+
+    :param order_id: the order; the scope ``api.invoicing.salesorder.attachment:read`` is needed.
+    """
+    doing = f"list the attachments of sales order {order_id}"
+    try:
+        response = yield from ask(Request("GET", f"{_path(order_id)}/attachments", doing))
+    except (PermissionDenied, NotFound):
+        return None
+    return len(response.value) if isinstance(response.value, list) else None
 
 
 def add_line(order_id: int, line: Line, not_after: float | None = None) -> Flow[SalesOrderLine]:

@@ -102,7 +102,8 @@ def _origin(url: str) -> tuple[str, str | None, int | None] | None:
 class Transport:
     """The base of both drivers: holds back, encodes, reads, and keeps the token.
 
-    ``before_change`` is called before each request that changes something, and may raise; it may block.
+    ``before_change`` is called right before each request that changes something is sent, after all waits; it may raise,
+    and it may block.
     """
 
     def __init__(self, service: Service, store: TokenStore = TOKENS) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from tfso_hypatos.flows.intent import Holder, Marker, key_of, marker_of, without_marker
+from tfso_hypatos.flows.intent import Holder, Marker, key_by_hand, marker_of, without_marker
 from tfso_hypatos.models.tfso_read import SalesOrder
 
 _BASE_32 = "abcdefghijklmnopqrstuvwxyz234567"
@@ -22,7 +22,7 @@ def marker_by_hand(organization: str, order_id: int, holder: Holder) -> Marker:
     :param order_id: the order.
     :param holder: who works on it.
     """
-    return Marker(_key(organization, order_id), _BEGIN + _digits(order_id), holder)
+    return Marker(key_by_hand(organization, order_id), _content(order_id), holder)
 
 
 def is_by_hand(organization: str, order: SalesOrder) -> bool:
@@ -32,7 +32,9 @@ def is_by_hand(organization: str, order: SalesOrder) -> bool:
     :param order: the order.
     """
     marker = marker_of(order)[1]
-    return marker is not None and marker.key == _key(organization, order.id)
+    if marker is None or marker.content != _content(order.id):
+        return False
+    return marker.key == key_by_hand(organization, order.id)
 
 
 def without_copied_marker(organization: str, order: SalesOrder) -> SalesOrder:
@@ -48,13 +50,13 @@ def without_copied_marker(organization: str, order: SalesOrder) -> SalesOrder:
         return order
     named = functools.reduce(_append, marker.content.removeprefix(_BEGIN), 0)
     # The key proves it: the content alone could be the fingerprint of an order that was created by a task.
-    if named == order.id or marker.key != _key(organization, named):
+    if named == order.id or marker.key != key_by_hand(organization, named):
         return order
     return without_marker(order)
 
 
-def _key(organization: str, order_id: int) -> str:
-    return key_of(organization, f"#{order_id}")
+def _content(order_id: int) -> str:
+    return _BEGIN + _digits(order_id)
 
 
 def _digits(number: int) -> str:

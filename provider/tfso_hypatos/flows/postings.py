@@ -15,6 +15,7 @@ from typing import Any
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso_lists import SalesOrderFilter, walk_sales_orders
 from tfso_hypatos.exceptions import PermissionDenied, TfsoHypatosError, TransactionNeverPosted, UnexpectedResponse
+from tfso_hypatos.flows.by_hand import without_copied_marker
 from tfso_hypatos.flows.intent import is_billed, marker_of
 from tfso_hypatos.flows.rounds import Round
 from tfso_hypatos.flows.sweep import Sweep
@@ -29,10 +30,16 @@ LOOK_BACK = datetime.timedelta(days=1)
 """How far the first list goes back behind the beginning: for orders that are invoiced by then and not posted."""
 
 MOST_REPORTED = 2000
-"""Orders that are remembered as reported; one of them that is changed once more is no news."""
+"""Orders that are remembered as reported at least; one of them that is changed once more is no news.
+
+Those that the next list may show once more are remembered whatever their number.
+"""
 
 MOST_UNPOSTED = 2000
 """Orders that are remembered as invoiced and not posted; the oldest are given up first."""
+
+MOST_NAMED = 100
+"""Orders that one warning names."""
 
 
 @dataclass
@@ -41,13 +48,13 @@ class Known:
 
     :param news_from: what was changed before is no news, unless it was seen unposted.
     :param watermark: the server's clock as of which everything was listed; None: nothing was.
-    :param reported: orders that were reported, the latest last.
+    :param reported: orders that were reported, the latest last, and as of when the list is known to have shown them.
     :param unposted: orders that were seen invoiced and not posted, the latest last.
     """
 
     news_from: datetime.datetime
     watermark: datetime.datetime | None = None
-    reported: dict[int, None] = field(default_factory=dict)
+    reported: dict[int, datetime.datetime] = field(default_factory=dict)
     unposted: dict[int, None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +83,7 @@ class Known:
             return None
         if not all(type(order_id) is int for order_id in (*reported, *unposted)):
             return None
-        return cls(news_from, watermark, dict.fromkeys(reported), dict.fromkeys(unposted))
+        return cls(news_from, watermark, dict.fromkeys(reported, watermark or news_from), dict.fromkeys(unposted))
 
 
 def moment_of(text: object) -> datetime.datetime | None:
@@ -88,9 +95,13 @@ def moment_of(text: object) -> datetime.datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def posted_result(order: SalesOrder) -> dict[str, Any]:
-    """Return what is told of a posted invoice: ids only, and the hash of the order key if the order is marked."""
-    marker = marker_of(order)[1]
+def posted_result(order: SalesOrder, organization: str) -> dict[str, Any]:
+    """Return what is told of a posted invoice: ids only, and the hash of the order key if the order is marked.
+
+    :param order: the order.
+    :param organization: organization id.
+    """
+    marker = marker_of(without_copied_marker(organization, order))[1]
     result: dict[str, Any] = {
         "sales_order_id": order.id,
         "invoice_number": order.invoice_number,
@@ -104,11 +115,13 @@ class Postings:
 
     :param known: what is known from before.
     :param only_marked: leave out orders that do not carry the marker of this provider.
+    :param organization: organization id.
     :param now: seconds of a monotonic clock.
     """
 
-    def __init__(self, known: Known, *, only_marked: bool, now: float) -> None:
+    def __init__(self, known: Known, *, only_marked: bool, organization: str, now: float) -> None:
         self.known = known
+        self._organization = organization
         self.round = Round()
         self._only_marked = only_marked
         self._news: dict[int, SalesOrder] = {}
@@ -117,7 +130,7 @@ class Postings:
         self._changed: dict[int, datetime.datetime | None] = {}
         self._sweep = Sweep()
         self._number = 0
-        self._has_given_up = False
+        self._given_up: dict[int, None] = {}
         for order_id in known.unposted:
             self._watched[order_id] = Watched(None)
             self._sweep.joined(order_id, now)
@@ -125,10 +138,23 @@ class Postings:
     def take_news(self) -> list[SalesOrder]:
         """Return the orders that are news, and remember them as reported."""
         news, self._news = list(self._news.values()), {}
-        self.known.reported.update((order.id, None) for order in news)
-        for order_id in list(self.known.reported)[:-MOST_REPORTED]:
-            del self.known.reported[order_id]
+        self.known.reported.update((order.id, self._shown(order)) for order in news)
+        self._forget_reported()
         return news
+
+    def _shown(self, order: SalesOrder) -> datetime.datetime:
+        """Return the moment that a list must begin after to show an order no more, unless it is changed again."""
+        as_of = self.known.watermark or self.known.news_from
+        return as_of if order.modified_at is None else max(as_of, order.modified_at)
+
+    def _forget_reported(self) -> None:
+        reported, watermark = self.known.reported, self.known.watermark
+        excess = len(reported) - MOST_REPORTED
+        if excess <= 0 or watermark is None:
+            return
+        old = [order_id for order_id, shown in reported.items() if shown < watermark - OVERLAP]
+        for order_id in old[:excess]:
+            del reported[order_id]
 
     def look(self, interval: float, now: float) -> Flow[None]:
         """Do one round: list what has changed, and read what is to be read; errors are left in ``round``.
@@ -139,6 +165,7 @@ class Postings:
         self.round = Round()
         self._number += 1
         yield from self._list(now)
+        self._say_what_was_given_up()
         for order_id in self._choose(interval, now):
             if self.round.is_over:
                 break
@@ -169,11 +196,15 @@ class Postings:
             known.watermark = listing.as_of or listing.latest or since + OVERLAP
 
     def _note_listed(self, order: SalesOrder, news_from: datetime.datetime, now: float) -> None:
-        if order.id in self.known.reported or order.id in self._news:
+        if order.id in self.known.reported:
+            known = self.known.reported[order.id]
+            self.known.reported[order.id] = max(known, order.modified_at or self._shown(order))
+            return
+        if order.id in self._news:
             return
         posting = posting_of(order)
         if order.id not in self._watched:
-            if not is_billed(order) or (self._only_marked and marker_of(order)[1] is None):
+            if not is_billed(order) or (self._only_marked and not self._is_marked(order)):
                 return
             if posting is Posting.POSTED and self._is_old(order, news_from):
                 return
@@ -183,6 +214,9 @@ class Postings:
             self._found(order)
         else:
             self._watch(order, now)
+
+    def _is_marked(self, order: SalesOrder) -> bool:
+        return marker_of(without_copied_marker(self._organization, order))[1] is not None
 
     def _is_old(self, order: SalesOrder, news_from: datetime.datetime) -> bool:
         """Say whether an order that nobody saw unposted was posted before the beginning."""
@@ -200,11 +234,22 @@ class Postings:
             self._changed[order.id] = order.modified_at
 
     def _give_up(self, order_id: int) -> None:
-        if not self._has_given_up:
-            self._has_given_up = True
-            text = "More than %d invoices are not posted; the oldest are given up, such as that of sales order %s"
-            log.warning(text, MOST_UNPOSTED, order_id)
+        self._given_up[order_id] = None
         self._forget(order_id)
+
+    def _say_what_was_given_up(self) -> None:
+        """Name them once a round; one that the list showed again meanwhile is not given up."""
+        given_up = [order_id for order_id in self._given_up if order_id not in self._watched]
+        self._given_up.clear()
+        if not given_up:
+            return
+        named = ", ".join(map(str, given_up[:MOST_NAMED]))
+        more = f" and {len(given_up) - MOST_NAMED} more" if len(given_up) > MOST_NAMED else ""
+        text = (
+            "More than %d invoices are not posted; the oldest are given up, and reported only if posting touches them: "
+            "sales orders %s%s"
+        )
+        log.warning(text, MOST_UNPOSTED, named, more)
 
     def _forget(self, order_id: int) -> None:
         self._watched.pop(order_id, None)

@@ -43,8 +43,9 @@ def preview(task: InvoiceOrder, organization: str, me: Holder) -> Flow[Preview]:
         check_marker(task, order)
         if is_billed(order):
             check_bill(task, order)
-            number = f" as number {order.invoice_number}" if order.invoice_number else ", or about to be"
-            return Preview(order, None, False, f"is invoiced{number}")
+            number = f" as number {order.invoice_number}" if order.invoice_number else ""
+            remark = f"is invoiced{number}" if order.is_invoiced else "says that it is being invoiced, as a copy does"
+            return Preview(order, None, False, remark)
         check_state(task, order)
         lines = yield from check_content(task, order)
         marker = marker_of(order)[1] or marker_by_hand(organization, order.id, me)

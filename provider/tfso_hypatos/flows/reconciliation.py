@@ -9,13 +9,14 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from tfso_hypatos.clients import hypatos, tfso
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.clients.tfso_lists import SalesOrderFilter
 from tfso_hypatos.exceptions import InvalidInput, NotFound, Problem
 from tfso_hypatos.flows.amounts import line_amount, total
+from tfso_hypatos.flows.by_hand import without_copied_marker
 from tfso_hypatos.flows.intent import Marker, digest, fingerprint, key_of, marker_of
 from tfso_hypatos.models.base import amount, plain_number, validate
 from tfso_hypatos.models.hypatos import EnrichmentRecord
@@ -24,6 +25,12 @@ from tfso_hypatos.models.tfso_read import SalesOrder
 
 MARGIN = datetime.timedelta(days=1)
 """Asked for beyond both ends of a period: whether the API includes its bounds is not documented."""
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+"""A date before or after is none: systems write the first or the last day that they know for one they do not know."""
+
+LONGEST_KEY = 200
+"""Characters of an order key: what is longer is a whole order, or a file of another kind."""
 
 _CONTENT = 16
 _ZERO = Decimal(0)
@@ -57,7 +64,15 @@ class Period:
         if self.statuses and order.status not in self.statuses:
             return False
         # The server has counted one whose date cannot be read to the period; nothing is lost silently.
-        return order.date is None or self.date_from <= order.date <= self.date_to
+        day = _known(order.date)
+        return day is None or self.date_from <= day <= self.date_to
+
+
+DayT = TypeVar("DayT", datetime.date, datetime.datetime)
+
+
+def _known(day: DayT | None) -> DayT | None:
+    return day if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,7 @@ class OrderFacts:
     created_at: datetime.datetime | None
     modified_at: datetime.datetime | None
     customer_id: int | None
+    payment_method_id: int | None
     currency: str | None
     rate: Decimal | None
     net: Decimal | None
@@ -100,29 +116,40 @@ class OrderFacts:
         return self.status == Status.INACTIVE
 
 
-def facts_of(order: SalesOrder) -> OrderFacts:
-    """Return an order without anything personal."""
+def facts_of(order: SalesOrder, organization: str) -> OrderFacts:
+    """Return an order without anything personal.
+
+    :param order: the order.
+    :param organization: organization id.
+    """
+    order = without_copied_marker(organization, order)
     marker = marker_of(order)[1]
     return OrderFacts(
         order_id=order.id,
         status=order.status,
-        date=order.date,
-        created_at=order.created_at,
-        modified_at=order.modified_at,
+        date=_known(order.date),
+        created_at=_known(order.created_at),
+        modified_at=_known(order.modified_at),
         customer_id=order.customer.id if order.customer else None,
+        payment_method_id=order.payment_method.id if order.payment_method else None,
         currency=order.currency.code if order.currency else None,
         rate=order.currency.rate if order.currency else None,
         net=order.net_amount,
         tax=order.tax_amount,
         gross=order.gross_amount,
         invoice_number=order.invoice_number,
-        invoice_date=order.invoice.date if order.invoice else None,
+        invoice_date=_known(order.invoice.date) if order.invoice else None,
         transaction_id=order.transaction_id,
         key=marker.key if marker else None,
         content=marker.content if marker else None,
         asked_to_invoice=marker.invoicing if marker else False,
         reference_number=None if Marker.in_text(order.reference_number) else order.reference_number,
     )
+
+
+def same_id(text: str) -> str:
+    """Return the id of a transaction as it can be compared: a GUID may come with braces, and in capitals."""
+    return text.strip("{}").lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +242,9 @@ class Expected:
     :param net: its total before tax; None if it was not given.
     :param lines: its lines, or None if they were not given.
     :param external_id: key of its record in Hypatos, or None if it was not given.
+    :param customer_id: who is to pay; None if it was not given.
+    :param currency: code of its currency; None if it was not given.
+    :param payment_method_id: how it is to be paid; None if it was not given.
     """
 
     order_key: str
@@ -223,13 +253,17 @@ class Expected:
     net: Decimal | None = None
     lines: LineFacts | None = None
     external_id: str | None = None
+    customer_id: int | None = None
+    currency: str | None = None
+    payment_method_id: int | None = None
 
 
 def expected_of(item: Any, organization: str) -> Expected:
     """Return a business order that the caller knows of.
 
-    :param item: an object with ``order_key``, and perhaps ``order`` and ``lines`` as they were created, ``net_amount``
-        as the create task returned it, and ``external_id``; or the order key alone.
+    :param item: an object with ``order_key``, and perhaps ``order`` and ``lines`` as they were created, ``net_amount``,
+        ``customer_id``, ``currency`` and ``payment_method_id`` as the create task returned them, and ``external_id``;
+        or the order key alone.
     :param organization: organization id.
     :raises InvalidInput: naming the broken rule with its place.
     """
@@ -237,9 +271,15 @@ def expected_of(item: Any, organization: str) -> Expected:
     order_key = given.get("order_key")
     if isinstance(order_key, bool) or not isinstance(order_key, str | int) or not str(order_key).strip():
         raise InvalidInput([Problem("order_key", "your name for the business order is required")])
+    if len(str(order_key)) > LONGEST_KEY or not str(order_key).isprintable():
+        rule = f"at most {LONGEST_KEY} characters, without control characters, are needed: it stands in the report"
+        raise InvalidInput([Problem("order_key", rule)])
+    if str(order_key).lstrip().startswith(("[", "{")):
+        raise InvalidInput([Problem("order_key", "must not be JSON")])
     external_id = given.get("external_id")
     net = given.get("net_amount")
     content, lines = _asked_for(given)
+    customer_id, currency, payment_method_id = _payer(given)
     return Expected(
         order_key=str(order_key),
         key=key_of(organization, str(order_key)),
@@ -247,7 +287,31 @@ def expected_of(item: Any, organization: str) -> Expected:
         net=None if net is None else amount(net, "net_amount"),
         lines=lines,
         external_id=None if external_id is None else str(external_id),
+        customer_id=customer_id,
+        currency=currency,
+        payment_method_id=payment_method_id,
     )
+
+
+def _payer(given: Mapping[str, Any]) -> tuple[int | None, str | None, int | None]:
+    """Return who is to pay what was asked for, how, and in which currency: of the order, else of a task's result."""
+    customer, currency, method = (given.get(name) for name in ("customer_id", "currency", "payment_method_id"))
+    if isinstance(given.get("order"), Mapping):
+        order = validate(SalesOrderCreate, given["order"], "order").to_wire()
+        customer = order.get("customer", {}).get("id", customer)
+        currency = order.get("currency", {}).get("code", currency)
+        method = order.get("paymentMethod", {}).get("id", method)
+    if currency is not None and not isinstance(currency, str):
+        raise InvalidInput([Problem("currency", f"the code of a currency is needed, not {type(currency).__name__}")])
+    return _id(customer, "customer_id"), currency, _id(method, "payment_method_id")
+
+
+def _id(value: Any, place: str) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str) and value.strip().isascii() and value.strip().lstrip("-").isdecimal():
+        return int(value)
+    raise InvalidInput([Problem(place, "a whole number is needed")])
 
 
 def _asked_for(given: Mapping[str, Any]) -> tuple[str | None, LineFacts | None]:

@@ -6,18 +6,20 @@ makes the same plan, and then changes what the plan says.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfso_hypatos.clients.messages import Flow
-from tfso_hypatos.clients.tfso import Sight
+from tfso_hypatos.clients.tfso import Sight, count_attachments
 from tfso_hypatos.flows.amounts import is_same
+from tfso_hypatos.flows.by_hand import without_copied_marker
 from tfso_hypatos.flows.enrich import patch_over_order
 from tfso_hypatos.flows.hold import Hold
 from tfso_hypatos.flows.intent import Holder, is_billed, marker_of
 from tfso_hypatos.flows.look import has_lines, how_far, see_if_there, still_carries, withdraw_one
-from tfso_hypatos.flows.reconciliation import RecordFacts, facts_of, record_facts
+from tfso_hypatos.flows.reconciliation import RecordFacts, record_facts
 from tfso_hypatos.flows.setbacks import Setbacks, Timing
 from tfso_hypatos.models.hypatos import EnrichmentPatch, EnrichmentRecord
 from tfso_hypatos.models.tfso import Status
@@ -25,6 +27,9 @@ from tfso_hypatos.models.tfso_read import SalesOrder
 
 MOST_ATTEMPTS = 4
 """Looks at a stray that keeps changing, or whose withdrawal was not answered."""
+
+UNTOUCHED = datetime.timedelta(seconds=5)
+"""So much later than its creation, a change is one that somebody made afterwards."""
 
 _MOVES_ON = frozenset(
     {"id", "status", "invoice", "createdAt", "modifiedAt", "netAmount", "taxAmount", "grossAmount"}
@@ -69,18 +74,22 @@ class Withdrawal:
         )
 
 
-def plan_withdrawal(order_id: int, twin_ids: Sequence[int]) -> Flow[Withdrawal | Outcome]:
+def plan_withdrawal(
+    order_id: int, twin_ids: Sequence[int], organization: str, me: Holder | None = None
+) -> Flow[Withdrawal | Outcome]:
     """Look whether a stray may be withdrawn; changes nothing.
 
     :param order_id: the stray.
     :param twin_ids: orders that carried the same marker when they were listed.
+    :param organization: organization id.
+    :param me: this try of this task, which may have taken the stray over.
     :return: what is to be done, or why it is left to a person.
     """
     first = yield from see_if_there(order_id)
-    marker = marker_of(first.order)[1] if first is not None else None
+    marker = marker_of(without_copied_marker(organization, first.order))[1] if first is not None else None
     if first is None or marker is None:
         return Outcome("left", f"sales order {order_id} is gone, or carries no marker any more")
-    twin = yield from _twin_with_lines(marker.key, [each for each in twin_ids if each != order_id])
+    twin = yield from _twin_with_lines(marker.key, organization, [each for each in twin_ids if each != order_id])
     if twin is None:
         return Outcome("left", "no other active order with the same marker has lines: run its DAG again to complete it")
     # Last, so that a change rests on a look at it that is as young as can be.
@@ -89,17 +98,37 @@ def plan_withdrawal(order_id: int, twin_ids: Sequence[int]) -> Flow[Withdrawal |
         return Outcome("left", f"sales order {order_id} has changed since it was listed")
     if (yield from has_lines(order_id)):
         return Outcome("left", f"sales order {order_id} has lines by now")
+    if (yield from count_attachments(order_id)):
+        return Outcome("left", f"may be a person's work: sales order {order_id} has attachments")
     differing = _differences(stray.order, twin.order)
     if differing:
         places = ", ".join(differing)
         return Outcome("left", f"may be a person's work: it differs from sales order {twin.order.id} in {places}")
+    if not _is_untouched(stray.order, me):
+        text = f"sales order {order_id} was changed after it was created: a person or another run may be at work on it"
+        return Outcome("left", text)
     return Withdrawal(stray, twin.order.id)
 
 
-def _twin_with_lines(key: str, twin_ids: Sequence[int]) -> Flow[Sight | None]:
+def _is_copy(organization: str, order: SalesOrder) -> bool:
+    return marker_of(without_copied_marker(organization, order))[1] is None
+
+
+def _is_untouched(order: SalesOrder, me: Holder | None) -> bool:
+    """Say whether nobody but this task has changed an order since it was created: a person may have emptied a copy."""
+    marker = marker_of(order)[1]
+    if me is not None and marker is not None and marker.holder == me:
+        return True
+    created, modified = order.created_at, order.modified_at
+    return created is not None and modified is not None and abs(modified - created) <= UNTOUCHED
+
+
+def _twin_with_lines(key: str, organization: str, twin_ids: Sequence[int]) -> Flow[Sight | None]:
     for twin_id in twin_ids:
         twin = yield from see_if_there(twin_id)
-        if twin is not None and still_carries(twin, key) and (yield from has_lines(twin_id)):
+        if twin is None or not still_carries(twin, key) or _is_copy(organization, twin.order):
+            continue
+        if (yield from has_lines(twin_id)):
             return twin
     return None
 
@@ -137,7 +166,7 @@ def withdraw_stray(
     hold, setbacks = Hold(me, organization, timing), Setbacks(timing)
     before, sent = "", False
     for _ in range(MOST_ATTEMPTS):
-        plan = yield from plan_withdrawal(order_id, twin_ids)
+        plan = yield from plan_withdrawal(order_id, twin_ids, organization, me)
         if isinstance(plan, Outcome):
             # An answer that was lost on its way: the order may be inactive by our own request.
             sight = (yield from see_if_there(order_id)) if sent else None
@@ -195,9 +224,9 @@ def plan_enrichment(external_id: str, order_id: int, record: RecordFacts | None)
 
 def _may_be_of(record: RecordFacts, order: SalesOrder) -> bool:
     # A record that somebody else wrote may lack amounts; one that has others may be that of another order.
-    facts = facts_of(order)
-    pairs = ((record.net, facts.net), (record.tax, facts.tax), (record.gross, facts.gross))
-    return all(one is None or other is None or is_same(one, other, facts.currency) for one, other in pairs)
+    pairs = ((record.net, order.net_amount), (record.tax, order.tax_amount), (record.gross, order.gross_amount))
+    currency = order.currency.code if order.currency else None
+    return all(one is None or other is None or is_same(one, other, currency) for one, other in pairs)
 
 
 def _state(record: RecordFacts) -> str:

@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any, NotRequired, TypedDict
 
 from tfso_hypatos.flows.approval import Bill
-from tfso_hypatos.flows.billing import Payer
+from tfso_hypatos.flows.billing import NONE, Payer
 from tfso_hypatos.flows.compare import line_hash
 from tfso_hypatos.flows.create import Created
+from tfso_hypatos.flows.intent import marker_of
 from tfso_hypatos.flows.invoice import Invoiced
 from tfso_hypatos.flows.preview import Preview
 from tfso_hypatos.models.tfso_read import SalesOrder
@@ -29,7 +30,7 @@ class CreatedResult(TypedDict):
     line_hashes: list[str]
     customer_id: int | None
     currency: str | None
-    payment_method_id: int | None
+    payment_method_id: int | str | None
     net_amount: str | None
     tax_amount: str | None
     gross_amount: str | None
@@ -63,6 +64,7 @@ class ListedResult(TypedDict):
     gross_amount: str | None
     currency: str | None
     customer_id: int | None
+    payment_method_id: int | str
     date: str | None
 
 
@@ -111,6 +113,7 @@ def listed_result(order: SalesOrder) -> dict[str, Any]:
         "gross_amount": _amount(order.gross_amount),
         "currency": payer.currency,
         "customer_id": payer.customer_id,
+        "payment_method_id": NONE if payer.payment_method_id is None else payer.payment_method_id,
         "date": order.date.isoformat() if order.date else None,
     }
     return {**result}
@@ -162,8 +165,10 @@ def _invoice_result(order: SalesOrder) -> InvoiceResult:
 def preview_result(order_id: int, look: Preview) -> dict[str, Any]:
     """Return what invoicing an order would do."""
     payer = Payer.of(look.order) if look.order else Payer()
+    marker = marker_of(look.order)[1] if look.order else None
     return {
         "sales_order_id": order_id,
+        "marker_key": marker.key if marker else None,
         "customer_id": payer.customer_id,
         "gross_amount": _amount(look.order.gross_amount) if look.order else None,
         "currency": payer.currency,

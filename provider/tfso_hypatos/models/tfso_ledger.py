@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfso_hypatos.models.base import Amount, LooseDay, Maybe, Read, Text
+from tfso_hypatos.models.base import Amount, LooseDay, Maybe, Read, Text, Whole
 
 
 class LedgerTransaction(Read):
@@ -18,12 +18,19 @@ class LedgerInvoice(Read):
     number: Maybe[Text] = None
 
 
+class LedgerCustomer(Read):
+    """The customer, or the supplier, that a line is about (API: GET /transactionlines)."""
+
+    id: Maybe[Whole] = None
+
+
 class TransactionLine(Read):
     """One line of the ledger (API: GET /transactionlines)."""
 
     id: Maybe[Text] = None
     transaction: Maybe[LedgerTransaction] = None
     invoice: Maybe[LedgerInvoice] = None
+    customer: Maybe[LedgerCustomer] = None
     date: Maybe[LooseDay] = None
     amount: Maybe[Amount] = None
 
@@ -31,6 +38,11 @@ class TransactionLine(Read):
     def invoice_number(self) -> str | None:
         """The number of the invoice that the line is about, or None."""
         return ((self.invoice.number or "").strip() or None) if self.invoice else None
+
+    @property
+    def customer_id(self) -> int | None:
+        """The id of the customer or supplier, or None."""
+        return self.customer.id if self.customer else None
 
     @property
     def transaction_id(self) -> str | None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk.bases.notifier import BaseNotifier
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout, TaskDeferralTimeout
 
 from tfso_hypatos.advice import Advice, advice_for, needs_person
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.links.sales_order import DOCUMENT_URL, ORDER_URL, stored_addresses
-from tfso_hypatos.operators.base import ApiOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,12 +35,37 @@ _ENDED = Advice(
     "Look at the order if it is urgent, then clear the task.",
 )
 
+_TOOK_TOO_LONG = Advice(
+    "The task was not done within its `execution_timeout`.",
+    "A change that was on its way may have taken effect; the next try looks first.",
+    "See in the log what took so long, give the task more time if need be, then clear it.",
+)
+
+_WAITED_TOO_LONG = Advice(
+    "What was waited for did not come within the `timeout`.",
+    "Waiting only reads: nothing was changed.",
+    "Look at the order in 24SevenOffice, then clear the task; it waits again.",
+)
+
+_UNEXPECTED = Advice(
+    "The task met an error that this provider does not know.",
+    "A change may have taken effect; the next try looks first.",
+    "Read the error in the task's log, then clear the task. If it comes again, report it.",
+)
+
+_OF_AIRFLOW: tuple[tuple[type[BaseException], Advice], ...] = (
+    (AirflowSensorTimeout, _WAITED_TOO_LONG),
+    (TaskDeferralTimeout, _WAITED_TOO_LONG),
+    (AirflowTaskTimeout, _TOOK_TOO_LONG),
+)
+
 
 class OrderNeedsPersonNotifier(BaseNotifier):
     """Says which order needs a person, what happened, what is certain and what to do next; for ``on_failure_callback``.
 
-    Silent about errors that pass by themselves, about tries that are followed by another one (so it says a thing once
-    whatever the ``retries``), and about tasks of others. Names the order by its key and id, and nobody by name.
+    A task that has failed for good leaves its order to a person, whatever the error, so each is a message. Silent about
+    tries that are followed by another one (so it says a thing once whatever the ``retries``), and about what is not of
+    this provider. Names the order by its key and id, and nobody by name.
 
     What it hands on is ``order_problem`` in the context, for the templates of another notifier:
     ``SmtpNotifier(subject="{{ order_problem.title }}", html_content="<pre>{{ order_problem.text | e }}</pre>", ...)``.
@@ -89,16 +114,22 @@ def problem_of(context: Mapping[str, Any]) -> dict[str, Any] | None:
     :param context: of the callback.
     """
     instance, task = context.get("ti"), context.get("task")
-    if str(getattr(instance, "state", None) or "").endswith("up_for_retry"):
+    state = str(getattr(instance, "state", None) or "")
+    if state.endswith("up_for_retry"):
         return None
     error = _error_of(context.get("exception"))
     if isinstance(error, TfsoHypatosError):
-        if not needs_person(error):
+        if not (needs_person(error) or _has_ended(instance, state)):
             return None
         advice, kind, text = advice_for(error), type(error).__name__, str(error)[:LONGEST_ERROR]
-    elif error is None and isinstance(task, ApiOperator):
+    elif not _is_ours(task):
+        return None
+    elif error is None:
         # The DAG processor calls for a task whose process died, and knows of no error.
         advice, kind, text = _ENDED, "Killed", None
+    elif _has_ended(instance, state):
+        # Its text may hold anything, somebody's name, too; the task's log has it.
+        advice, kind, text = _advice_for_others(error), type(error).__name__, None
     else:
         return None
     problem = {
@@ -112,6 +143,24 @@ def problem_of(context: Mapping[str, Any]) -> dict[str, Any] | None:
     problem["title"] = f"{_order(problem)} needs a person: {kind}"
     problem["text"] = _text(problem, instance)
     return problem
+
+
+def _has_ended(instance: Any, state: str) -> bool:
+    """Say whether no further try follows: Airflow says so, or has no state to tell and all tries were used."""
+    if state:
+        return state.endswith("failed")
+    number, most = getattr(instance, "try_number", None), getattr(instance, "max_tries", None)
+    return isinstance(number, int) and isinstance(most, int) and number > most
+
+
+def _is_ours(task: Any) -> bool:
+    """Say whether a task, mapped or not, is one of this provider; by name, so that no operator need be imported."""
+    kind = getattr(task, "operator_class", type(task))
+    return any(each.__module__.startswith("tfso_hypatos.") for each in getattr(kind, "__mro__", ()))
+
+
+def _advice_for_others(error: BaseException) -> Advice:
+    return next((advice for kind, advice in _OF_AIRFLOW if isinstance(error, kind)), _UNEXPECTED)
 
 
 def _error_of(error: Any) -> BaseException | None:

@@ -15,7 +15,7 @@ from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.invoice_arguments import invoice_order
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -34,7 +34,7 @@ BELOW_THRESHOLD, INVOICED_ALREADY = "below threshold", "invoiced already"
 class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
     """Show the bill of a sales order to a person in the Airflow UI, who approves or rejects it.
 
-    Only reads 24SevenOffice. Returns what :class:`InvoiceSalesOrderOperator` and :class:`WithdrawSalesOrderOperator`
+    Only reads 24SevenOffice. Returns what :class:`.InvoiceSalesOrderOperator` and :class:`.WithdrawSalesOrderOperator`
     take as ``sales_order_id``: ``sales_order_id``, ``order_key`` if known, ``status``, ``line_ids``, ``line_hashes``,
     ``customer_id``, ``currency``, ``payment_method_id`` and the amounts as they were approved, so that nothing else is
     invoiced; and ``approved`` (False: the invoice task refuses the order), ``decision`` (``approved``, ``rejected``,
@@ -47,7 +47,7 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (GET /salesorders/{id}, GET /salesorders/{id}/lines)
     and on the human-in-the-loop operators of Airflow's standard provider.
 
-    :param sales_order_id: id of the order, or the result of :class:`CreateSalesOrderOperator`
+    :param sales_order_id: id of the order, or the result of :class:`.CreateSalesOrderOperator`
         (``sales_order_id=create.output``): then the order must still have the lines, the total, the customer, the
         currency and the payment method it was created with. (templated)
     :param order_key: the business order whose marker the order must carry; taken from the result if one is given.
@@ -112,7 +112,7 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
             "defaults": REJECT,
             "response_timeout": response_timeout,
         }
-        super().__init__(subject=subject, **options, **kwargs)
+        super().__init__(subject=subject, **options, **with_retry_policy(kwargs))
         self.sales_order_id = sales_order_id
         self.order_key = order_key
         self.if_rejected = if_rejected

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow.sdk import BaseOperator
 
 from tfso_hypatos.operators.arguments import TaskIdentity
-from tfso_hypatos.operators.retry import with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,13 +19,14 @@ HookT = TypeVar("HookT", bound="ApiHook")
 
 
 class ApiOperator(BaseOperator):
-    """Permanent errors end the task, and a kill stops it before its next change."""
+    """Permanent errors end the task, and a kill stops it before its next change.
+
+    It has no constructor, so each operator passes on its arguments by ``with_retry_policy`` itself: Airflow copies the
+    params of the DAG for every class that has one, each time the DAG file is read.
+    """
 
     _hooks: tuple[ApiHook, ...] = ()
     _killed = False
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**with_retry_policy(kwargs))
 
     def on_kill(self) -> None:
         """Send no further change."""

@@ -11,7 +11,7 @@ from tfso_hypatos.links.addresses import push_document_address, push_order_addre
 from tfso_hypatos.links.sales_order import HypatosDocumentLink, InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import given, sales_order_reference, structured
 from tfso_hypatos.operators.base import ApiOperator
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class EnrichSalesOrderOperator(ApiOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.external_id = external_id
         self.patch = patch
         self.sales_order_id = sales_order_id

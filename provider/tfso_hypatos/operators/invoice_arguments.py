@@ -82,6 +82,7 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
 
     :param organization: organization id.
     :param arguments: those named in :data:`INVOICE_ARGUMENTS`, as they were given; each may be left out but the order.
+        And ``item_status``: the status that an item of a batch expects besides.
     :raises InvalidInput: if one breaks a rule; it is named.
     """
     from tfso_hypatos.flows.billing import InvoiceOrder, Payer
@@ -92,8 +93,11 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
     own_key, expected = arguments.get("order_key"), arguments.get("expected_gross_amount")
     order_key = own_key if given(own_key) else earlier.get("order_key")
     created_gross = earlier.get("gross_amount")
-    status = arguments.get("expected_status")
-    status = status if given(status) else earlier.get("expected_status")
+    if _is_listed(earlier) and not given(created_gross) and not given(expected):
+        rule = "the listed order shows no total, so nobody would see that it was edited: say expected_gross_amount"
+        raise InvalidInput([Problem("sales_order_id.gross_amount", rule)])
+    # All have to hold: an order that was listed as a draft is no bill for a task that bills what is confirmed.
+    statuses = (arguments.get("expected_status"), arguments.get("item_status"), earlier.get("expected_status"))
     order = InvoiceOrder(
         order_id=order_id,
         details=_details(arguments),
@@ -103,10 +107,14 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
         payer=Payer(*(earlier.get(name) for name in Payer._fields)),
         expected_line_ids=_list_of(int, earlier, "line_ids"),
         line_hashes=_list_of(str, earlier, "line_hashes"),
-        expected_status=_status(status) if given(status) else None,
+        expected_statuses=tuple(_status(status) for status in statuses if given(status)),
         known_from="created" if "line_ids" in earlier else "listed",
     )
     return order, earlier
+
+
+def _is_listed(earlier: Mapping[str, Any]) -> bool:
+    return {"status", "expected_status"} <= earlier.keys() and "line_ids" not in earlier
 
 
 def _status(value: Any) -> str:

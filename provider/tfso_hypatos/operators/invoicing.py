@@ -11,7 +11,7 @@ from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import name_map_index
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.invoice_arguments import INVOICE_ARGUMENTS, InvoicingOperator, invoice_order
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -32,8 +32,8 @@ class InvoiceSalesOrderOperator(InvoicingOperator):
         (``sales_order_id=create.output``): then the order must still have the lines, the total, the customer, the
         currency and the payment method it was created with. Or the result of :class:`.ApproveSalesOrderOperator`: then
         it must have been approved, and still be what was approved. Or one of the orders that
-        :class:`.ListSalesOrdersOperator` returned: then it must still have the status, the total, the customer and the
-        currency. (templated)
+        :class:`.ListSalesOrdersOperator` returned: then it must still have the status, the total, the customer, the
+        currency and the payment method. (templated)
     :param order_key: the business order whose marker the order must carry; taken from the result if one is given.
         (templated)
     :param invoice_date: ``YYYY-MM-DD``; left out, 24SevenOffice takes today. (templated)
@@ -43,8 +43,8 @@ class InvoiceSalesOrderOperator(InvoicingOperator):
     :param distribution_method: such as ``emaildistribution`` or ``ehfdistribution``; left out, 24SevenOffice
         chooses. (templated)
     :param expected_gross_amount: total with VAT that the order must have, else nothing is invoiced. (templated)
-    :param expected_status: status that the order must have (``Confirmed``), else nothing is invoiced; taken from a
-        listed order if one is given. (templated)
+    :param expected_status: status that the order must have (``Confirmed``), else nothing is invoiced; that of a listed
+        order has to hold as well. (templated)
     :param stop_variable: Airflow Variable by which a person stops invoicing; looked at before each change. (templated)
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
         connection, else 10.
@@ -88,7 +88,7 @@ class InvoiceSalesOrderOperator(InvoicingOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.sales_order_id = sales_order_id
         self.order_key = order_key
         self.invoice_date = invoice_date

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +18,18 @@ COLUMNS = {
 }
 
 
-def preview_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def preview_table(looks: Sequence[Mapping[str, Any]], *, is_whole: bool = True) -> Iterator[str]:
     """Return the lines of a table of what would be invoiced and what would not, with the sums per currency.
 
-    :param rows: what invoicing each order would do.
+    :param looks: what invoicing each order would do; an order that is named twice counts once.
+    :param is_whole: whether every order could be looked at.
     """
+    rows = list(_with_twins({row["sales_order_id"]: row for row in looks}.values()))
     due = [row for row in rows if row["is_due"]]
     other = [row for row in rows if not row["is_due"]]
     yield f"DRY RUN: nothing was changed. {len(due)} of {len(rows)} orders would be invoiced:"
+    if not is_whole:
+        yield "Not every order could be looked at: the table and the sums lack some"
     yield from _table(due)
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for row in due:
@@ -38,6 +42,20 @@ def preview_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if other:
         yield f"{len(other)} orders would not be invoiced:"
         yield from _table(other)
+
+
+def _with_twins(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    by_key: dict[str | None, list[int]] = defaultdict(list)
+    rows = list(rows)
+    for row in rows:
+        by_key[row["marker_key"]].append(row["sales_order_id"])
+    for row in rows:
+        others = [each for each in by_key[row["marker_key"]] if each != row["sales_order_id"]]
+        if row["marker_key"] is None or not others or not row["is_due"]:
+            yield row
+        else:
+            named = ", ".join(map(str, others))
+            yield {**row, "is_due": False, "remark": f"twin: carries the marker of the same business order as {named}"}
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

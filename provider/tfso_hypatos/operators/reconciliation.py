@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfso_hypatos.operators.arguments import given
+from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator, holder_of
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.operators.reconciling.arguments import Wanted
-    from tfso_hypatos.operators.reconciling.run import Tools
+    from tfso_hypatos.operators.reconciling.run import Reconciliation, Tools
     from tfso_hypatos.reports.store import Store
 
 
@@ -57,7 +57,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     :param tfso_conn_id: connection of type ``tfso``. (templated)
     :param hypatos_conn_id: connection of type ``hypatos``, used only with ``external_id``. (templated)
     :raises InvalidInput: if an argument is wrong; nothing was sent.
-    :raises BatchFailed: if repairs failed; the report is written.
+    :raises BatchFailed: if repairs failed; the report is written. It is also written if ``apply`` ends early.
     """
 
     template_fields: Sequence[str] = (
@@ -104,7 +104,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         hypatos_conn_id: str = "hypatos_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.date_from = date_from
         self.date_to = date_to
         self.report_path = report_path
@@ -148,7 +148,20 @@ class ReconcileSalesOrdersOperator(ApiOperator):
             # A connection that is wrong is found before anything is read.
             _ = hypatos.settings
         me, timing = holder_of(context, self.task_id), tfso.timing(self.settle_seconds)
-        return Tools(tfso, hypatos, store, me, timing, lambda: self._killed)
+        identity = TaskIdentity.of(context)
+        try_number = 1 if identity is None else identity.try_number
+        return Tools(tfso, hypatos, store, me, timing, lambda: self._killed, try_number)
+
+    def _leave_report(self, path: str, run: Reconciliation, error: BaseException) -> None:
+        from tfso_hypatos.operators.reconciling.files import write_report
+
+        run.cut_off(error)
+        try:
+            paths = write_report(path, run.summary, run.store, run.try_name)
+        except Exception:
+            self.log.exception("The report of what was done until then could not be written")
+        else:
+            self.log.warning("The report of what was done until then is %s", paths["html"])
 
     def _reconcile(self, wanted: Wanted, tools: Tools) -> dict[str, Any]:
         from tfso_hypatos.operators.batch.loop import run_on_a_loop
@@ -160,8 +173,15 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         summary = run.summary
         if given(self.expected) or given(self.expected_path):
             summary.notes += keep_expected(self.expected, self.expected_path, tools.tfso.organization, tools.store)
-        run_on_a_loop(run.run, self.on_kill)
-        paths = write_report(str(self.report_path), summary, tools.store)
+        path = str(self.report_path)
+        try:
+            run_on_a_loop(run.run, self.on_kill)
+        except BaseException as end:
+            if wanted.repair == "apply":
+                # What was repaired until then has to be on record, whatever ended it.
+                self._leave_report(path, run, end)
+            raise
+        paths = write_report(path, summary, tools.store, run.try_name)
         log_report(summary, tools.store)
         self.log.info("The report is %s", paths["html"])
         if (error := run.error()) is not None:

@@ -68,6 +68,14 @@ def with_retry_policy(arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def must_end_the_task(error: TfsoHypatosError) -> bool:
+    """Return whether only Airflow's own error keeps a task from being retried in vain.
+
+    :param error: why the task fails.
+    """
+    return error.permanent and not HAS_RETRY_POLICIES
+
+
 @contextmanager
 def ending_at_once() -> Iterator[None]:
     """Say last what to do about an error; end the task on a permanent one where Airflow has no retry policies (3.2)."""
@@ -76,6 +84,6 @@ def ending_at_once() -> Iterator[None]:
     except TfsoHypatosError as error:
         for line in lines_of(error):
             log.log(logging.ERROR, "%s", line)
-        if error.permanent and not HAS_RETRY_POLICIES:
+        if must_end_the_task(error):
             raise AirflowFailException(str(error)) from error
         raise

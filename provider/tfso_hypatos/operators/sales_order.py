@@ -19,7 +19,7 @@ from tfso_hypatos.operators.arguments import (
 from tfso_hypatos.operators.base import ApiOperator, holder_of
 from tfso_hypatos.operators.enrichment import EnrichSalesOrderOperator
 from tfso_hypatos.operators.invoicing import InvoiceSalesOrderOperator
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 from tfso_hypatos.operators.sales_orders import (
     CreateSalesOrdersOperator,
     EnrichSalesOrdersOperator,
@@ -90,7 +90,7 @@ class CreateSalesOrderOperator(ApiOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.order = order
         self.lines = lines
         self.order_key = order_key
@@ -108,7 +108,7 @@ class CreateSalesOrderOperator(ApiOperator):
 
     def _create(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
         from tfso_hypatos.flows.create import find_or_create
-        from tfso_hypatos.flows.intent import Intent
+        from tfso_hypatos.flows.intent import Intent, marker_of
         from tfso_hypatos.flows.results import created_result
         from tfso_hypatos.operators.memory import Memory
 
@@ -137,6 +137,8 @@ class CreateSalesOrderOperator(ApiOperator):
         result = created_result(order_key, created)
         verb = "Created" if created.created else "Adopted"
         self.log.info("%s sales order %s of %r: gross %s", verb, created.order.id, order_key, result["gross_amount"])
+        # Whoever removes it by mistake can put it back; it holds hashes and nothing personal.
+        self.log.info("Marker of sales order %s: %s", created.order.id, marker_of(created.order)[1])
         push_order_addresses(context, hook.settings, result)
         announce(context, self, CREATED_SALES_ORDERS, hook.settings, result)
         return result

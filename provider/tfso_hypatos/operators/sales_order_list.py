@@ -10,7 +10,7 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.operators.arguments import given
 from tfso_hypatos.operators.base import ApiOperator
 from tfso_hypatos.operators.mapping import most_mapped
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -21,20 +21,25 @@ if TYPE_CHECKING:
 FILTERS = ("status", "customer_id", "date_from", "date_to", "modified_from", "modified_to")
 
 
+ANY = "any"
+"""What a template says that leaves a filter out: an empty text may as well be a value that was not there."""
+
+
 class ListSalesOrdersOperator(ApiOperator):
     """List the sales orders in 24SevenOffice that filters let through: all pages, lowest id first.
 
     Returns a list of dicts with ``sales_order_id``, ``status``, ``expected_status`` (the same), ``gross_amount`` (as
-    text), ``currency``, ``customer_id`` and ``date``. :class:`.InvoiceSalesOrdersOperator` takes the list for its
-    ``orders``, and :class:`.InvoiceSalesOrderOperator` each of them for its ``sales_order_id``; both refuse an order
-    whose status, total, customer or currency is another one by then.
+    text), ``currency``, ``customer_id``, ``payment_method_id`` (``none`` without one) and ``date``.
+    :class:`.InvoiceSalesOrdersOperator` takes the list for its ``orders``, and :class:`.InvoiceSalesOrderOperator`
+    each of them for its ``sales_order_id``; both refuse an order whose status, total, customer, currency or payment
+    method is another one by then.
 
-    The filters are applied again to what the server lists, for a server ignores those that it does not know.
+    The filters are applied again to what the server lists, for a server ignores those that it does not know. A filter
+    that is None or ``any`` is left out; an empty text is an error, for a template renders one of a missing value, too.
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (GET /salesorders)
 
-    :param status: ``Draft``, ``Web``, ``Proposal``, ``Confirmed``, ``Invoice`` or ``AdvanceInvoice``; None lists all.
-        (templated)
+    :param status: ``Draft``, ``Web``, ``Proposal``, ``Confirmed``, ``Invoice`` or ``AdvanceInvoice``. (templated)
     :param customer_id: only this customer's. (templated)
     :param date_from: earliest order date, ``YYYY-MM-DD``. (templated)
     :param date_to: latest order date, ``YYYY-MM-DD``. (templated)
@@ -63,7 +68,7 @@ class ListSalesOrdersOperator(ApiOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.status = status
         self.customer_id = customer_id
         self.date_from = date_from
@@ -85,7 +90,7 @@ class ListSalesOrdersOperator(ApiOperator):
         from tfso_hypatos.flows.results import listed_result
 
         orders = hook.drive(list_wanted(self._wanted(), self._limit()))
-        said = ", ".join(f"{name} {getattr(self, name)}" for name in FILTERS if given(getattr(self, name)))
+        said = ", ".join(f"{name} {getattr(self, name)}" for name in FILTERS if _filters(getattr(self, name)))
         self.log.info("24SevenOffice has %d sales orders with %s", len(orders), said or "any status and date")
         return [listed_result(order) for order in orders]
 
@@ -93,12 +98,14 @@ class ListSalesOrdersOperator(ApiOperator):
         from tfso_hypatos.models.base import validate
         from tfso_hypatos.models.tfso_filter import ListFilter
 
-        if self.status == "":
-            # Not the same as none: orders that nobody has confirmed would be billed.
-            raise InvalidInput([Problem("status", "must not be empty; None lists orders of every status")])
         values = {name: getattr(self, name) for name in FILTERS}
+        empty = [name for name, value in values.items() if isinstance(value, str) and not value.strip()]
+        if empty:
+            # Not the same as none: orders of other customers, or that nobody has confirmed, would be billed.
+            rule = f"must not be empty; None, or {ANY} from a template, leaves the filter out"
+            raise InvalidInput([Problem(name, rule) for name in empty])
         try:
-            return validate(ListFilter, {name: value for name, value in values.items() if given(value)}, "filters")
+            return validate(ListFilter, {name: value for name, value in values.items() if _filters(value)}, "filters")
         except InvalidInput as error:
             problems = [Problem(place.removeprefix("filters."), rule) for place, rule in error.problems]
             raise InvalidInput(problems) from None
@@ -108,3 +115,7 @@ class ListSalesOrdersOperator(ApiOperator):
         if not value.isascii() or not value.isdigit() or not int(value):
             raise InvalidInput([Problem("limit", "a whole number above zero is needed")])
         return int(value)
+
+
+def _filters(value: Any) -> bool:
+    return value is not None and value != ANY

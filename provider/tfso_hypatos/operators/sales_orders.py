@@ -7,14 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfso_hypatos.assets import CREATED_SALES_ORDERS, ENRICHED_SALES_ORDERS, INVOICED_SALES_ORDERS
-from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.exceptions import InvalidInput, Problem, TfsoHypatosError
 from tfso_hypatos.operators.arguments import TaskIdentity, created_from, given, switched_on
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
 from tfso_hypatos.operators.invoice_arguments import DETAILS, InvoicingOperator
 from tfso_hypatos.operators.preview_table import preview_table
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 # Hooks, flows and models are imported where they are used, as in tfso_hypatos.operators.sales_order.
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ class CreateSalesOrdersOperator(BatchOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
+        super().__init__(**with_retry_policy(kwargs))
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
         self.marker_field = marker_field
         self.settle_seconds = settle_seconds
         self.look_back_days = look_back_days
@@ -110,7 +114,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     :param distribution_method: such as ``emaildistribution`` or ``ehfdistribution``; left out, 24SevenOffice
         chooses. (templated)
     :param expected_status: status that each order must have (``Confirmed``), else it is not invoiced; an item's own
-        comes first. (templated)
+        has to hold as well. (templated)
     :param stop_variable: Airflow Variable by which a person stops invoicing; looked at before each order and before
         each change. (templated)
     :param preview: only log what would be invoiced, as a table, and return an empty list; nothing is changed or
@@ -134,6 +138,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json", "payment_terms": "json"}
     ui_color = "#dcebe3"
     outlet_alias = INVOICED_SALES_ORDERS
+    _looks: list[dict[str, Any]] | None = None
 
     def __init__(
         self,
@@ -153,7 +158,11 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
+        super().__init__(**with_retry_policy(kwargs))
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
         self.invoice_date = invoice_date
         self.due_date = due_date
         self.payment_terms = payment_terms
@@ -175,21 +184,29 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
             hook.timing(self.settle_seconds),
             me,
             lambda earlier: self._created_by(context, me, earlier),
-            {name: getattr(self, name) for name in (*DETAILS, "expected_status")},
+            {name: getattr(self, name) for name in DETAILS},
+            self.expected_status,
             self._with_stop_switch(hook),
-            self._only_looks(),
+            self._looks,
         )
 
     def execute(self, context: Context) -> Any:
         """Check every order, then invoice what is not invoiced yet, or only say what would be."""
         with ending_at_once():
-            only_looks = self._only_looks()
-        results = super().execute(context)
-        if not only_looks:
-            return results
-        for line in preview_table(results):
-            self.log.info("%s", line)
+            self._looks = [] if self._only_looks() else None
+        if self._looks is None:
+            return super().execute(context)
+        try:
+            self._show(super().execute(context))
+        except TfsoHypatosError:
+            if self._looks:
+                self._show(sorted(self._looks, key=lambda row: row["sales_order_id"]), is_whole=False)
+            raise
         return []
+
+    def _show(self, rows: Sequence[Mapping[str, Any]], *, is_whole: bool = True) -> None:
+        for line in preview_table(rows, is_whole=is_whole):
+            self.log.info("%s", line)
 
     def _only_looks(self) -> bool:
         return switched_on(self.preview, "preview")
@@ -242,7 +259,11 @@ class EnrichSalesOrdersOperator(BatchOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(orders=orders, path=path, results_path=results_path, concurrency=concurrency, **kwargs)
+        super().__init__(**with_retry_policy(kwargs))
+        self.orders = orders
+        self.path = path
+        self.results_path = results_path
+        self.concurrency = concurrency
         self.on_missing = on_missing
         self.external_id_format = external_id_format
         self.hypatos_conn_id = hypatos_conn_id

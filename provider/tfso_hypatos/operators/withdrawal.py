@@ -10,7 +10,7 @@ from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.base import ApiOperator, holder_of
 from tfso_hypatos.operators.invoice_arguments import expected_order
-from tfso_hypatos.operators.retry import ending_at_once
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -28,8 +28,8 @@ class WithdrawSalesOrderOperator(ApiOperator):
 
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (DELETE /salesorders/{id}, PATCH /salesorders/{id})
 
-    :param sales_order_id: id of the order, or the result of :class:`ApproveSalesOrderOperator` or
-        :class:`CreateSalesOrderOperator`: then an order that somebody has changed since is not withdrawn. (templated)
+    :param sales_order_id: id of the order, or the result of :class:`.ApproveSalesOrderOperator` or
+        :class:`.CreateSalesOrderOperator`: then an order that somebody has changed since is not withdrawn. (templated)
     :param order_key: the business order whose marker the order must carry; taken from the result if one is given.
         (templated)
     :param outcome: ``withdraw``: delete the order, or set it inactive where deleting is refused; ``draft``: set its
@@ -57,7 +57,7 @@ class WithdrawSalesOrderOperator(ApiOperator):
         tfso_conn_id: str = "tfso_default",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.sales_order_id = sales_order_id
         self.order_key = order_key
         self.outcome = outcome

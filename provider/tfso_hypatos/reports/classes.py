@@ -49,7 +49,8 @@ MEANINGS: dict[OrderClass, Meaning] = {
     ),
     OrderClass.CONTENT_DRIFT: Meaning(
         "Content drift",
-        "The order does not hold what was asked for: lines, total or fingerprint differ.",
+        "The order does not hold what was asked for: customer, currency, payment method, lines, total or fingerprint "
+        "differ.",
         "Not invoiced: correct the order in 24SevenOffice or the source, then clear its task. Invoiced: compare the "
         "invoice with the source, and credit it if it is wrong.",
         "alarm",
@@ -63,21 +64,24 @@ MEANINGS: dict[OrderClass, Meaning] = {
     ),
     OrderClass.INVOICING_UNCONFIRMED: Meaning(
         "Invoicing not confirmed",
-        "24SevenOffice was asked to invoice the order and does not show it as invoiced.",
+        "24SevenOffice was asked to invoice the order, or shows an invoice number, and does not show it as invoiced.",
         "Do not invoice it by hand. Look at the order again later; if it stays so, ask 24SevenOffice whether there is "
         "an invoice.",
         "alarm",
     ),
     OrderClass.NOT_FOUND: Meaning(
         "Not found",
-        "A business order of the source has no order among those that were looked at.",
-        "Widen the period or the statuses. If it is still not found, run its DAG again: that looks before it creates.",
+        "A business order of the source has no active order with its marker among those that were looked at.",
+        "First look among the customer's orders, those without a marker too, for this sale: somebody may have removed "
+        "the marker and invoiced it by hand. If it is there, put the marker into its memo, or set the inactive order "
+        "active again. Run the DAG only if there is none.",
         "act",
     ),
     OrderClass.NOT_INVOICED: Meaning(
         "Not invoiced",
         "The order is older than the days allowed and not invoiced.",
-        "Clear or run the invoice task; if the sale was called off, set the order inactive.",
+        "With a marker: clear or run the invoice task. Without one it is a person's: a draft, a proposal or a web "
+        "order is not to be billed before that person confirms it. If the sale was called off, set the order inactive.",
         "act",
     ),
     OrderClass.NOT_POSTED: Meaning(
@@ -116,7 +120,8 @@ MEANINGS: dict[OrderClass, Meaning] = {
         "Marker missing",
         "The order carries no marker: a person made it, or somebody removed the marker, and then the order may be "
         "created and billed a second time.",
-        "If a DAG made it, put the marker back (the task's log names it); if a person did, nothing is to be done.",
+        "If a DAG made it, put the marker back: the log of the create task shows it, and so does the row of a sale "
+        "that is not found. If a person made it, nothing is to be done.",
         "note",
     ),
     OrderClass.IN_ORDER: Meaning(

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from tfso_hypatos.flows.amounts import is_same, is_total_of, unit_of
-from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts, RecordFacts
+from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts, RecordFacts, same_id
+from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.reports.classes import OrderClass
 
 
@@ -82,11 +83,16 @@ class Case:
 def classify(case: Case, rules: Rules) -> tuple[Finding, ...]:
     """Return what is the matter with an order, the most urgent first; nothing if it is in order."""
     if case.order.is_inactive:
-        # Set aside, by a person or by a withdrawal: it will never be billed.
-        return ()
+        # Set aside, by a person or by a withdrawal: it will never be billed, and another one has to be.
+        return (_set_aside(case),) if case.expected is not None and not case.twins else ()
     found = [*_twins(case, rules), *_content(case, rules), *_progress(case, rules), *_enrichment(case), *_marker(case)]
     urgency = list(OrderClass)
     return tuple(sorted(found, key=lambda finding: urgency.index(finding.kind)))
+
+
+def _set_aside(case: Case) -> Finding:
+    detail = f"its order {case.order.order_id} is inactive, and no active order has its marker"
+    return Finding(OrderClass.NOT_FOUND, detail)
 
 
 def _ids(orders: tuple[OrderFacts, ...]) -> str:
@@ -123,6 +129,7 @@ def _against_source(case: Case) -> Iterator[str]:
         return
     if expected.content is not None and order.content != expected.content:
         yield "the fingerprint in the marker is not that of the source"
+    yield from _against_payer(order, expected)
     if expected.lines is None:
         if expected.net is not None and order.net is not None and not is_same(order.net, expected.net, order.currency):
             yield f"net amount {order.net}, in the source {expected.net}"
@@ -134,6 +141,17 @@ def _against_source(case: Case) -> Iterator[str]:
             yield "quantities, prices or discounts are not those of the source"
     elif expected.lines.amount is not None and not _totals_fit(order, expected.lines.amount, expected.lines.count):
         yield f"net amount {order.net}, the lines of the source come to {_plain(expected.lines.amount, order)}"
+
+
+def _against_payer(order: OrderFacts, expected: Expected) -> Iterator[str]:
+    # What the order does not show, or the source does not say, is not compared.
+    if None not in (order.customer_id, expected.customer_id) and order.customer_id != expected.customer_id:
+        yield f"customer {order.customer_id}, in the source {expected.customer_id}"
+    if order.currency and expected.currency and order.currency.upper() != expected.currency.upper():
+        yield f"currency {order.currency}, in the source {expected.currency}"
+    ours, theirs = order.payment_method_id, expected.payment_method_id
+    if None not in (ours, theirs) and ours != theirs:
+        yield f"payment method {ours}, in the source {theirs}"
 
 
 def _against_lines(case: Case) -> Iterator[str]:
@@ -168,14 +186,26 @@ def _progress(case: Case, rules: Rules) -> Iterator[Finding]:
     elif order.asked_to_invoice:
         if not rules.is_in_work(order):
             yield Finding(OrderClass.INVOICING_UNCONFIRMED, f"status {order.status}, and the marker ends in !")
+    elif order.invoice_number is not None and order.status != Status.ADVANCE_INVOICE:
+        if not rules.is_in_work(order):
+            detail = f"status {order.status}, and it has invoice number {order.invoice_number}"
+            yield Finding(OrderClass.INVOICING_UNCONFIRMED, detail)
     elif case.is_stray:
         if not rules.is_in_work(order):
             twins = f"the same marker is on order {_ids(case.twins)}" if case.twins else "no other order has its marker"
             yield Finding(OrderClass.STRAY_WITHOUT_LINES, twins)
     else:
         age = rules.age(order)
-        if age is not None and age > rules.not_invoiced_after_days:
-            yield Finding(OrderClass.NOT_INVOICED, f"{age} days old, status {order.status}")
+        is_late = not rules.is_in_work(order) if age is None else age > rules.not_invoiced_after_days
+        if is_late:
+            days = "of unknown date" if age is None else f"{age} days old"
+            whose = "; a person's, not confirmed: do not bill it unasked" if _is_unconfirmed(order) else ""
+            yield Finding(OrderClass.NOT_INVOICED, f"{days}, status {order.status}{whose}")
+
+
+def _is_unconfirmed(order: OrderFacts) -> bool:
+    """Say whether an order is a person's that nobody has confirmed: a draft or a proposal is no sale yet."""
+    return order.key is None and order.status != Status.CONFIRMED
 
 
 def _posting(case: Case, rules: Rules) -> Iterator[Finding]:
@@ -186,15 +216,11 @@ def _posting(case: Case, rules: Rules) -> Iterator[Finding]:
         if not ledger and (age is None or age >= rules.not_posted_after_days):
             days = "of unknown date" if age is None else f"{age} days old"
             yield Finding(OrderClass.NOT_POSTED, f"invoice {order.invoice_number}, {days}")
-    elif ledger is not None and _same_id(order.transaction_id) not in {_same_id(each) for each in ledger}:
+    elif ledger is not None and same_id(order.transaction_id) not in {same_id(each) for each in ledger}:
         shown = f"the ledger has {', '.join(sorted(ledger))}" if ledger else "the ledger has none"
         yield Finding(
             OrderClass.LEDGER_DIFFERS, f"transaction {order.transaction_id} of invoice {order.invoice_number}; {shown}"
         )
-
-
-def _same_id(text: str) -> str:
-    return text.strip("{}").lower()
 
 
 def is_posted(case: Case) -> bool:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from tfso_hypatos.flows.amounts import total
+from tfso_hypatos.flows.intent import Holder, Marker
 from tfso_hypatos.flows.reconciliation import Expected
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.reports.classify import Case, Finding, is_posted
@@ -103,9 +104,16 @@ def row_of(
     return Row(_texts(values), _plain(findings), url, None if repair is None else one_line(repair))
 
 
-def row_of_missing(expected: Expected) -> Row:
-    """Return what a report says of a business order that no order was found for."""
+def row_of_missing(expected: Expected, holder: Holder) -> Row:
+    """Return what a report says of a business order that no order was found for.
+
+    :param expected: the business order.
+    :param holder: stands in the marker that a person may put back; it is that of this task.
+    """
     detail = "no order that was looked at carries the marker of this order key"
+    if expected.content is not None:
+        # A hash of what was asked for and who looked: nothing personal.
+        detail += f"; an order of this sale that lost it gets {Marker(expected.key, expected.content, holder)}"
     values = {"order_key": expected.order_key, "external_id": expected.external_id}
     return Row(_texts(values), [(OrderClass.NOT_FOUND.value, detail)])
 

@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tfso_hypatos.clients.messages import decode, encode
-from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts
+from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts, same_id
 from tfso_hypatos.reports.rows import Row
 
 CHUNK = 200
 """Orders that are in memory at once."""
 
 _TABLES = """
-CREATE TABLE orders (id INTEGER PRIMARY KEY, key TEXT, invoiced_on TEXT, facts TEXT NOT NULL);
+CREATE TABLE orders (id INTEGER PRIMARY KEY, key TEXT, active INTEGER, invoiced_on TEXT, facts TEXT NOT NULL);
 CREATE INDEX orders_by_key ON orders (key);
 CREATE TABLE expected (key TEXT PRIMARY KEY, facts TEXT NOT NULL);
-CREATE TABLE ledger (invoice TEXT, transaction_id TEXT, PRIMARY KEY (invoice, transaction_id)) WITHOUT ROWID;
+CREATE TABLE ledger (
+    invoice TEXT, transaction_id TEXT, customer INTEGER, PRIMARY KEY (invoice, transaction_id, customer)
+) WITHOUT ROWID;
 CREATE TABLE external_ids (external_id TEXT PRIMARY KEY, orders INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (id INTEGER PRIMARY KEY, facts TEXT NOT NULL);
 CREATE TABLE classes (class TEXT, row INTEGER, PRIMARY KEY (class, row)) WITHOUT ROWID;
 """
+
+_NOBODY = -(2**62)
+"""A customer that nobody has: a column of a primary key is never empty."""
 
 FactsT = TypeVar("FactsT", OrderFacts, Expected)
 
@@ -50,17 +55,20 @@ class Store:
 
     def add_orders(self, orders: Iterable[OrderFacts]) -> None:
         """Keep orders; one that comes again replaces what it was."""
-        rows = ((order.order_id, order.key, _invoiced_on(order), _text(order)) for order in orders)
-        self._database.executemany("INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?)", rows)
+        rows = (
+            (order.order_id, order.key, not order.is_inactive, _invoiced_on(order), _text(order)) for order in orders
+        )
+        self._database.executemany("INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?)", rows)
 
     def add_expected(self, expected: Expected) -> bool:
         """Keep a business order of the source; return whether it is the first of its key."""
         change = self._database.execute("INSERT OR IGNORE INTO expected VALUES (?, ?)", (expected.key, _text(expected)))
         return change.rowcount == 1
 
-    def add_postings(self, postings: Iterable[tuple[str, str]]) -> None:
-        """Keep invoice numbers and the transactions that the ledger has under them."""
-        self._database.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", postings)
+    def add_postings(self, postings: Iterable[tuple[str, str, int | None]]) -> None:
+        """Keep invoice numbers, and the transactions and the customers that the ledger has under them."""
+        rows = ((number, posting, _NOBODY if customer is None else customer) for number, posting, customer in postings)
+        self._database.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?, ?)", rows)
 
     def invoice_days(self) -> tuple[datetime.date, datetime.date] | None:
         """Return the first and the last day on which an order was invoiced, or None if none was."""
@@ -96,6 +104,12 @@ class Store:
         for (text,) in self._database.execute(query):
             yield _facts(Expected, text)
 
+    def lacks_orders(self) -> bool:
+        """Say whether a business order of the source has no active order."""
+        active = "SELECT 1 FROM orders WHERE orders.key = expected.key AND active"
+        query = f"SELECT 1 FROM expected WHERE NOT EXISTS ({active}) LIMIT 1"  # noqa: S608 - of constants
+        return self._database.execute(query).fetchone() is not None
+
     def add_external_id(self, external_id: str) -> None:
         """Note that an order claims a record of Hypatos."""
         change = "INSERT INTO external_ids VALUES (?, 1) ON CONFLICT DO UPDATE SET orders = orders + 1"
@@ -106,10 +120,18 @@ class Store:
         query = "SELECT 1 FROM external_ids WHERE external_id = ? AND orders > 1"
         return self._database.execute(query, (external_id,)).fetchone() is not None
 
-    def postings(self, invoice_number: int | None) -> frozenset[str]:
-        """Return the transactions that the ledger has under an invoice number."""
-        query = "SELECT transaction_id FROM ledger WHERE invoice = ?"
-        return frozenset(each for (each,) in self._database.execute(query, (str(invoice_number),)))
+    def postings(self, order: OrderFacts) -> frozenset[str]:
+        """Return the transactions that the ledger has under the invoice number of an order, for its customer.
+
+        Suppliers number their invoices, too: one of the same number is no posting of ours. The transaction that the
+        order names is, whoever it is for.
+        """
+        query = "SELECT transaction_id, customer FROM ledger WHERE invoice = ?"
+        found = self._database.execute(query, (str(order.invoice_number),)).fetchall()
+        own = order.transaction_id and same_id(order.transaction_id)
+        return frozenset(
+            each for each, customer in found if customer == order.customer_id or (own and same_id(each) == own)
+        )
 
     def add_row(self, row: Row) -> None:
         """Keep what the report says of an order."""

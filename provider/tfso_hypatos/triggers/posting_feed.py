@@ -14,7 +14,7 @@ from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.flows.postings import Known, Postings, moment_of, posted_result
 from tfso_hypatos.flows.watch import OVERLAP
 from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.triggers.shared_wait import back_off
+from tfso_hypatos.triggers.back_off import back_off
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,9 @@ class PostingFeed:
         if trouble is not None:
             text = "Could not look for posted invoices on %s (%s); looking again in %.0f s"
             log.warning(text, self.conn_id, trouble, self.pause)
-        return [] if self._postings is None else [posted_result(order) for order in self._postings.take_news()]
+        if self._postings is None or self._organization is None:
+            return []
+        return [posted_result(order, self._organization) for order in self._postings.take_news()]
 
     async def aclose(self) -> None:
         """Close the session."""
@@ -83,7 +85,7 @@ class PostingFeed:
         if self._postings is None or organization != self._organization:
             known = await self._kept_for(organization)
             now = asyncio.get_running_loop().time()
-            self._postings = Postings(known, only_marked=self._only_marked, now=now)
+            self._postings = Postings(known, only_marked=self._only_marked, organization=organization, now=now)
             self._organization = organization
             await self._keep()
         return self._hook, self._postings

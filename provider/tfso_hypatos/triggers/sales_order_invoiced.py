@@ -16,9 +16,9 @@ class SalesOrderInvoicedTrigger(BaseEventTrigger):
     """Watches for posted invoices, for ever: one event for each order whose invoice is posted. It only reads.
 
     An event carries ``sales_order_id``, ``invoice_number``, ``transaction_id``, and ``order_key_hash`` if the order has
-    the marker of this provider. It comes at least once, and only once as a rule: what was reported is kept in the state
-    of the asset (Airflow 3.3), so that a restarted triggerer goes on where it was. On Airflow 3.2 nothing is kept: it
-    begins anew, now or at ``since``.
+    the marker of this provider. It comes at least once, and only once as a rule, unless more than 2,000 invoices are
+    not posted at a time: what was reported is kept in the state of the asset (Airflow 3.3), so that a restarted
+    triggerer goes on where it was. On Airflow 3.2 nothing is kept: it begins anew, now or at ``since``.
 
     Airflow may merge several events into one run, so handle them all:
     :func:`tfso_hypatos.assets.orders_of_events`.
@@ -26,7 +26,8 @@ class SalesOrderInvoicedTrigger(BaseEventTrigger):
     Rests on https://rest-api.developer.24sevenoffice.com/doc/v1 (GET /salesorders, GET /salesorders/{id})
 
     :param tfso_conn_id: connection of type ``tfso``.
-    :param only_marked: only orders that were created by this provider; False: all of the organization.
+    :param only_marked: only orders that carry the marker of this provider, for it created or invoiced them; False: all
+        of the organization.
     :param poll_interval: seconds between two looks; 5 at least.
     :param since: ISO date-time with a time zone (``2026-11-20T00:00:00+01:00``): orders changed from then on are
         reported if nothing is kept yet. A constant: Airflow takes another one for another trigger. None: from now on.

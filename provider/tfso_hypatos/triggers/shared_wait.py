@@ -6,37 +6,21 @@ import asyncio
 import contextvars
 import datetime
 import logging
-import os
 from collections import Counter
-from contextlib import suppress
 from typing import NamedTuple, NoReturn, TypeAlias
 from weakref import WeakKeyDictionary
 
-from airflow.sdk.exceptions import AirflowNotFoundException
-
-from tfso_hypatos.exceptions import ConfigurationError, TfsoHypatosError
+from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.flows.rounds import Round
 from tfso_hypatos.flows.watch import Outcome, Watch
 from tfso_hypatos.hooks.settings import Settings
 from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.triggers.back_off import back_off
+from tfso_hypatos.triggers.opening import patiently, points_elsewhere, target_of
+from tfso_hypatos.triggers.portal import enter_portal
 from tfso_hypatos.triggers.turn import Turn
 
 log = logging.getLogger(__name__)
-
-LONGEST_BACK_OFF = 600.0
-"""Seconds between two rounds at most, however often they have failed."""
-
-OPENING_BACK_OFF = 5.0
-"""Seconds until a connection that could not be read is tried for the second time; then twice as many, and so on."""
-
-LONGEST_OPENING_BACK_OFF = 60.0
-"""Seconds between two such tries at most."""
-
-OPENING_PATIENCE = 300.0
-"""Seconds after which a connection that could not be read is given up."""
-
-FEWEST_OPENINGS = 5
-"""Tries before a connection is given up, however many seconds have passed."""
 
 NOTABLE = 10
 """How many times as many waits, or as few, are worth a line in the log."""
@@ -216,7 +200,7 @@ class Poller:
     async def _run(self) -> None:
         answer: Answer
         try:
-            await _enter_portal()
+            await enter_portal()
             await self._poll()
         except TfsoHypatosError as error:
             answer = error
@@ -250,25 +234,16 @@ class Poller:
 
     async def _open(self) -> None:
         """Take the connection as it stands; what may be Airflow's own trouble is waited out for some minutes."""
-        began, tries, self._is_current = self._loop.time(), 0, True
-        while True:
-            joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
-            try:
-                settings = await hook.asettings()
-                break
-            except Exception as error:
-                tries += 1
-                is_patient = tries < FEWEST_OPENINGS or self._loop.time() - began < OPENING_PATIENCE
-                if not (_may_pass(error) and is_patient):
-                    raise
-                held = min(OPENING_BACK_OFF * 2.0 ** min(tries - 1, 10), LONGEST_OPENING_BACK_OFF)
-                text = "Connection %s cannot be read (%s); trying again in %.0f s"
-                log.warning(text, self.conn_id, type(error.__context__ or error).__name__, held)
-            await asyncio.sleep(held)
-        if self.organization not in (None, _target(settings).organization):
-            raise _points_elsewhere(self.conn_id)
+        self._is_current = True
+        joined, hook, settings = await patiently(self.conn_id, self._read_connection)
+        if self.organization not in (None, target_of(settings).organization):
+            raise points_elsewhere(self.conn_id)
         self._hook = hook
         self._newcomers -= joined
+
+    async def _read_connection(self) -> tuple[set[_Wait], TfsoHook, Settings]:
+        joined, hook = set(self._newcomers), TfsoHook(self.conn_id)
+        return joined, hook, await hook.asettings()
 
     async def _reopen(self, former: TfsoHook) -> bool:
         """Take the connection as it stands now, and return whether it is another than before."""
@@ -278,12 +253,12 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - whatever it is, the waits that are under way can go on
             log.warning("Connection %s cannot be read again (%s)", self.conn_id, type(error).__name__)
             return False
-        if _target(now) != _target(before):
+        if target_of(now) != target_of(before):
             self._unregister()
             for wait in self._newcomers:
                 if not wait.done():
                     wait.set_result(None)
-            raise _points_elsewhere(self.conn_id)
+            raise points_elsewhere(self.conn_id)
         self._newcomers -= joined
         if now == before:
             return False
@@ -307,7 +282,7 @@ class Poller:
             return watch.finish()
 
         async def read() -> None:
-            await _enter_portal()
+            await enter_portal()
             for order_id in wanted:
                 try:
                     await hook.adrive(watch.read(order_id, self._loop.time()))
@@ -340,50 +315,3 @@ class Poller:
         if not self._logged or not self._logged / NOTABLE < max(count, 1) < self._logged * NOTABLE:
             log.info("Waiting for the transactions of %d sales orders on %s", count, self.conn_id)
             self._logged = max(count, 1)
-
-
-def _may_pass(error: Exception) -> bool:
-    """Say whether the failure to read a connection may be Airflow's, and not what stands in the connection.
-
-    Airflow says that there is no such connection, too, when its API server or its secrets backend cannot be reached.
-    """
-    return not isinstance(error, TfsoHypatosError) or isinstance(error.__context__, AirflowNotFoundException)
-
-
-class _Target(NamedTuple):
-    """Where a connection points to."""
-
-    url: str
-    organization: str
-
-
-def _target(settings: Settings) -> _Target:
-    return _Target(settings.url, settings.required_text("organization_id"))
-
-
-def _points_elsewhere(conn_id: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"connection {conn_id!r} now points to another organization or API URL than when the wait began, where the id "
-        "of the sales order means another order; point it back, or give the other organization its own connection"
-    )
-
-
-def back_off(interval: float, failures: int, trouble: TfsoHypatosError | None) -> float:
-    """Return the seconds until a look is tried again.
-
-    :param interval: seconds between two looks.
-    :param failures: how often in a row it has failed.
-    :param trouble: the last failure.
-    """
-    asked = (trouble.retry_after if trouble is not None else None) or 0.0
-    return min(max(interval * 2.0 ** min(failures, 10), asked), max(interval, LONGEST_BACK_OFF))
-
-
-async def _enter_portal() -> None:
-    """Let this task do what Airflow lets a trigger do: it masks secrets by calls that only seem to be synchronous."""
-    if os.environ.get("AIRFLOW_DISABLE_GREENBACK_PORTAL", "").lower() == "true":
-        return
-    with suppress(ImportError):
-        import greenback
-
-        await greenback.ensure_portal()

@@ -24,6 +24,9 @@ MANIFEST = ".json"
 CLAIM = "-task.claim"
 """What the name of the file ends with that says whose folder it is, from before the first result on."""
 
+CLAIMED = re.compile(rf"([a-z2-7]{{12}})-g(\d{{3,}}){re.escape(CLAIM)}")
+"""The name of such a file: whose folder it is, and the generation that was begun."""
+
 WRITTEN = re.compile(r"([a-z2-7]{12})-g(\d{3,})-(\d{3,})-[0-9a-f]{8}(?:-\d{5}\.jsonl|\.json)")
 
 
@@ -50,6 +53,19 @@ class WrittenFile(NamedTuple):
 def prefix_of(owner: str, generation: int, try_number: int, unique: str) -> str:
     """Return what the names of all files of a try begin with."""
     return f"{owner}-g{generation:03d}-{try_number:03d}-{unique}"
+
+
+def claim_of(owner: str, generation: int) -> str:
+    """Return the name of the file that says that a generation was begun, before any result of it is written."""
+    return f"{owner}-g{generation:03d}{CLAIM}"
+
+
+def begun(names: Iterable[str]) -> dict[str, int]:
+    """Return the last generation that each owner of a folder has begun."""
+    found: dict[str, int] = {}
+    for match in filter(None, map(CLAIMED.fullmatch, names)):
+        found[match[1]] = max(found.get(match[1], 0), int(match[2]))
+    return found
 
 
 def is_of_another(name: str, owner: str) -> bool:
@@ -191,8 +207,11 @@ def items_in(folder: ObjectStoragePath) -> Listing:
     """
     names = names_in(folder)
     files = {file.name: file for file in written_files(names)}
-    owners = sorted({file.owner for file in files.values()})
-    counted = {owner: _counting(folder, [file for file in files.values() if file.owner == owner]) for owner in owners}
+    claims = begun(names)
+    counted = {}
+    for owner in sorted(claims.keys() | {file.owner for file in files.values()}):
+        own = [file for file in files.values() if file.owner == owner]
+        counted[owner] = _counting(folder, own, claims.get(owner, 0))
     found = []
     for name in names:
         if not name.endswith(SUFFIX):
@@ -204,10 +223,11 @@ def items_in(folder: ObjectStoragePath) -> Listing:
     return Listing(found, [counting for _, counting in counted.values()])
 
 
-def _counting(folder: ObjectStoragePath, files: list[WrittenFile]) -> tuple[int, Counting]:
+def _counting(folder: ObjectStoragePath, files: list[WrittenFile], begun_last: int) -> tuple[int, Counting]:
     """Return the generation whose results count, and which of them do."""
     generation = last_finished(files)
-    if not generation or generation < max(file.generation for file in files):
+    # One that was begun and has written nothing yet, or was killed before it could, is no empty success.
+    if not generation or generation < max(begun_last, *(file.generation for file in files)):
         rule = (
             f"{folder} holds the results of a task that has not succeeded: let it succeed first, if need be without "
             "the orders that cannot be done (take them out of its input and clear it)"

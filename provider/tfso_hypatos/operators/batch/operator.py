@@ -30,20 +30,10 @@ class BatchOperator(ApiOperator):
     template_fields: Sequence[str] = ("orders", "path", "results_path")
     template_fields_renderers: ClassVar[dict[str, str]] = {"orders": "json"}
 
-    def __init__(
-        self,
-        *,
-        orders: Sequence[Any] | Mapping[str, Any] | str | XComArg | None,
-        path: str | XComArg | None,
-        results_path: str | XComArg | None,
-        concurrency: int,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.orders = orders
-        self.path = path
-        self.results_path = results_path
-        self.concurrency = concurrency
+    orders: Sequence[Any] | Mapping[str, Any] | str | XComArg | None
+    path: str | XComArg | None
+    results_path: str | XComArg | None
+    concurrency: int
 
     def execute(self, context: Context) -> Any:
         """Check every order, then do what is not done yet."""
@@ -69,10 +59,13 @@ class BatchOperator(ApiOperator):
             else:
                 results = Collected(plan)
             again = identity.try_number > 1
-            run = BatchRun(step, plan, source, results, self.concurrency, lambda: self._killed, again=again)
+            looks = self._only_looks()
+            run = BatchRun(
+                step, plan, source, results, self.concurrency, lambda: self._killed, again=again, only_looks=looks
+            )
             run_on_a_loop(run.run, self.on_kill)
             outcome = results.outcome(run.counts())
-            if not self._only_looks():
+            if not looks:
                 announce_batch(context, self, self.outlet_alias, step.hooks[0].settings, outcome)
             return outcome
 

@@ -16,9 +16,9 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.operators.arguments import TaskIdentity
 from tfso_hypatos.operators.batch.folder import (
-    CLAIM,
     MANIFEST,
     SUFFIX,
+    claim_of,
     is_of_another,
     last_finished,
     manifest,
@@ -132,10 +132,11 @@ class Written:
         self._local = self._folder.protocol in LOCAL
         mine = digest(12, identity.dag_id, identity.run_id, identity.task_id, identity.map_index)
         names = self._names(mine)
-        if f"{mine}{CLAIM}" not in names:
-            self._claim(mine, identity)
         files = written_files(names)
         generation = last_finished(files) + 1
+        claim = claim_of(mine, generation)
+        if claim not in names:
+            self._claim(claim, mine, identity)
         # Another process may believe to be this try, too: no two write the same file.
         self._prefix = prefix_of(mine, generation, identity.try_number, secrets.token_hex(4))
         self._number = 0
@@ -157,15 +158,15 @@ class Written:
             raise InvalidInput([Problem("results_path", rule)])
         return names
 
-    def _claim(self, mine: str, identity: TaskIdentity) -> None:
+    def _claim(self, claim: str, mine: str, identity: TaskIdentity) -> None:
         """Say whose folder it is, then look again: of two that begin at once, at least one finds the other there."""
-        self._put(f"{mine}{CLAIM}", f"{encode(asdict(identity)).decode()}\n")
+        self._put(claim, f"{encode(asdict(identity)).decode()}\n")
         # What was listed a moment ago may have been kept.
         self._folder.fs.invalidate_cache()
         try:
             self._names(mine)
         except InvalidInput:
-            (self._folder / f"{mine}{CLAIM}").unlink()
+            (self._folder / claim).unlink()
             raise
 
     @property

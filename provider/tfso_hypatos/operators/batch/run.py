@@ -14,6 +14,7 @@ from tfso_hypatos.exceptions import (
     BatchFailed,
     ConfigurationError,
     ConnectionFailed,
+    DryRunIncomplete,
     Failure,
     InvalidInput,
     InvoicingStopped,
@@ -70,6 +71,7 @@ class BatchRun:
     :param concurrency: orders at a time.
     :param killed: says whether the task was killed.
     :param again: whether this is not the first try.
+    :param only_looks: whether nothing is changed.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class BatchRun:
         killed: Callable[[], bool],
         *,
         again: bool = False,
+        only_looks: bool = False,
     ) -> None:
         self._step = step
         self._plan = plan
@@ -89,8 +92,9 @@ class BatchRun:
         self._results = results
         self._concurrency = concurrency
         self._killed = killed
+        self._only_looks = only_looks
         self._done = self._failed = self._skipped = self._in_a_row = 0
-        self._denied = self._repeats = 0
+        self._denied = self._repeats = self._begun = 0
         self._failures: list[Failure] = []
         self._kinds: Counter[str] = Counter()
         self._permanent = True
@@ -110,12 +114,16 @@ class BatchRun:
         :raises TfsoHypatosError: if an error ended the batch that every order would have met.
         :raises Exception: if the orders could not be read, or their results not written.
         """
-        async with AsyncExitStack() as stack:
-            for hook in self._step.hooks:
-                await stack.enter_async_context(hook)
-            # Whatever happens, what is done must not be lost for the tasks that follow.
-            stack.callback(self._write_the_rest)
-            await self._work()
+        try:
+            async with AsyncExitStack() as stack:
+                for hook in self._step.hooks:
+                    await stack.enter_async_context(hook)
+                # Whatever happens, what is done must not be lost for the tasks that follow.
+                stack.callback(self._write_the_rest)
+                await self._work()
+        except Exception as error:
+            error.add_note(self._so_far())
+            raise
         log.info("%s", self._progress(None))
         if self._ending is not None:
             log.error("The batch was ended: %s", self._ending)
@@ -124,11 +132,28 @@ class BatchRun:
             raise self._error()
 
     def _with_counts(self, error: Exception) -> Exception:
-        if not isinstance(error, InvoicingStopped):
-            return error
+        if isinstance(error, InvoicingStopped):
+            done = self._done + self._skipped - self._repeats
+            left = self._plan.total - len(self._plan.repeats) - done
+            # Of an order that failed, or was stopped in the middle, the books may know more than we do.
+            counts = f"{done} orders are invoiced, {left} are not, or it is not known ({self._failed} of them failed)"
+            return type(error)(f"{counts}. {error}.")
+        if isinstance(error, InvalidInput) and self._begun:
+            # It says that nothing was sent, which is no longer true.
+            said = "; ".join(map(str, error.problems))
+            return self._error(Failure("the rest of the input", type(error).__name__, said))
+        if isinstance(error, TfsoHypatosError) and self._begun:
+            error.args = (f"{self._so_far()}. {error}", *error.args[1:])
+        elif self._begun:
+            error.add_note(self._so_far())
+        return error
+
+    def _so_far(self) -> str:
         done = self._done + self._skipped - self._repeats
-        left = self._plan.total - len(self._plan.repeats) - done
-        return type(error)(f"{done} orders are invoiced, {left} are not ({self._failed} of them failed). {error}.")
+        left = self._plan.total - done - self._failed - self._repeats
+        return (
+            f"{done} of {self._plan.total} orders are done, {self._failed} failed, {left} were not tried to their end"
+        )
 
     def _write_the_rest(self) -> None:
         if part := self._results.take(0):
@@ -180,6 +205,7 @@ class BatchRun:
         await asyncio.sleep(0)
 
     async def _do(self, position: int, job: Job) -> None:
+        self._begun += 1
         try:
             result = await job.run()
         except ENDING as error:
@@ -251,16 +277,18 @@ class BatchRun:
             self._down = True
             log.error("%d orders in a row failed because of the service: no further one is begun", self._in_a_row)
 
-    def _error(self) -> BatchFailed:
+    def _error(self, ending: Failure | None = None) -> BatchFailed:
         counts = self.counts()
+        kind, verb = (DryRunIncomplete, "looked at") if self._only_looks else (BatchFailed, "done")
         untried = f", {counts.open} were not tried" if counts.open else ""
         repeats = f", {self._repeats} repeat others" if self._repeats else ""
         done = counts.done + counts.skipped - self._repeats
-        return BatchFailed(
-            f"{counts.failed} of {counts.total} orders failed{untried}; {done} are done{repeats}",
-            self._failures,
-            self._kinds,
-            permanent=self._permanent and not counts.open,
+        return kind(
+            f"{counts.failed} of {counts.total} orders failed{untried}; {done} are {verb}{repeats}",
+            [*([ending] if ending else []), *self._failures],
+            self._kinds + Counter([ending.kind] if ending else []),
+            # A retry would take the input for what it has become, so a person has to see that first.
+            permanent=ending is not None or (self._permanent and not counts.open),
             retry_after=self._retry_after,
         )
 
@@ -272,7 +300,8 @@ class BatchRun:
 
     def _progress(self, seconds: float | None) -> str:
         counts = self.counts()
-        text = f"{counts.done} of {counts.total} orders done, {counts.failed} failed, {counts.skipped} skipped"
+        verb = "looked at" if self._only_looks else "done"
+        text = f"{counts.done} of {counts.total} orders {verb}, {counts.failed} failed, {counts.skipped} skipped"
         rate = (counts.done + counts.failed) / seconds if seconds else 0.0
         if not rate:
             return text

@@ -113,8 +113,9 @@ class Invoicing:
     :param me: the running try of the task.
     :param created_by: returns the holder under which this task may go on, given the result of the create task.
     :param defaults: what holds for an order whose item says nothing else.
+    :param expected_status: status that each order must have, whatever its item says, or None.
     :param may_begin: asked before each order; raises if a person has stopped invoicing.
-    :param preview: only look.
+    :param looks: what is found is put here, and nothing is changed; None to invoice.
     """
 
     hook: TfsoHook
@@ -122,8 +123,9 @@ class Invoicing:
     me: Holder
     created_by: Callable[[Mapping[str, Any]], Holder | None]
     defaults: Mapping[str, Any]
+    expected_status: Any = None
     may_begin: Callable[[], None] | None = None
-    preview: bool = False
+    looks: list[dict[str, Any]] | None = None
 
     @property
     def hooks(self) -> Sequence[ApiHook]:
@@ -134,7 +136,7 @@ class Invoicing:
         """Check an item: an id, the result of an earlier task, or an object with either as ``sales_order_id``."""
         if not isinstance(item, Mapping):
             item = {"sales_order_id": item}
-        fields = members(item, EARLIER | DETAILS.keys() | {"expected_gross_amount"})
+        fields = members(item, EARLIER | DETAILS.keys() | {"expected_gross_amount", "expected_status"})
         # All of them are written into its content, those that nothing else looks at, too.
         refuse_unsendable(fields, "item")
         inner = fields.get("sales_order_id")
@@ -143,6 +145,8 @@ class Invoicing:
             "sales_order_id": inner if is_result else fields,
             "order_key": fields.get("order_key"),
             "expected_gross_amount": fields.get("expected_gross_amount"),
+            "expected_status": self.expected_status,
+            "item_status": fields.get("expected_status"),
             **{name: fields[name] if given(fields.get(name)) else each for name, each in self.defaults.items()},
         }
         task, earlier = invoice_order(self.hook.organization, arguments)
@@ -163,9 +167,10 @@ class Invoicing:
         )
 
     async def _invoice(self, task: InvoiceOrder, holder: Holder | None) -> dict[str, Any]:
-        if self.preview:
+        if self.looks is not None:
             look = await self.hook.adrive(preview(task, self.hook.organization, self.me))
-            return preview_result(task.order_id, look)
+            self.looks.append(preview_result(task.order_id, look))
+            return self.looks[-1]
         if self.may_begin is not None:
             await asyncio.to_thread(self.may_begin)
         flow = invoice(task, self.timing, self.hook.organization, self.me, holder)

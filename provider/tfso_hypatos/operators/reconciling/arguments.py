@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
-from tfso_hypatos.flows.reconciliation import Expected, OrderFacts, Period
+from tfso_hypatos.flows.reconciliation import FIRST_YEAR, LAST_YEAR, Expected, OrderFacts, Period
 from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.reports.classes import OrderClass
@@ -88,11 +88,12 @@ class Reader:
         """Return a day: a date, its ISO form, or a date-time's day as written."""
         text = str(value).strip()[:10] if isinstance(value, datetime.datetime) else str(value).strip()
         try:
-            if _DAY.fullmatch(text):
+            if _DAY.fullmatch(text) and FIRST_YEAR <= int(text[:4]) <= LAST_YEAR:
                 return datetime.date.fromisoformat(text)
         except ValueError:
             pass
-        self.problems.append(Problem(place, "a date is needed, as YYYY-MM-DD"))
+        rule = f"a date is needed, as YYYY-MM-DD, of the years {FIRST_YEAR} to {LAST_YEAR}"
+        self.problems.append(Problem(place, rule))
         return datetime.date.min
 
     def whole(self, value: Any, place: str, least: int) -> int:

@@ -20,21 +20,36 @@ log = logging.getLogger(__name__)
 NAME = "reconciliation"
 
 
-def write_report(path: str, summary: Summary, store: Store) -> dict[str, str]:
+REPAIRS = "repairs-"
+"""What the names of the files begin with that say what a try repaired; no other try replaces them."""
+
+
+def write_report(path: str, summary: Summary, store: Store, try_name: str) -> dict[str, str]:
     """Write the report as HTML, CSV and JSON, and return where each one is.
 
-    :param path: the folder; a report that is there is replaced.
+    :param path: the folder; a report that is there is replaced, but for what earlier tries repaired.
     :param summary: everything but the orders.
     :param store: the orders.
+    :param try_name: a name that no other try has.
     """
     folder = ObjectStoragePath(path)
     folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    if summary.repair_mode == "apply":
+        earlier = [each.name for each in folder.iterdir() if each.name.startswith(REPAIRS)]
+        if earlier:
+            summary.notes.append(f"Repairs of earlier tries are in this folder: {', '.join(sorted(earlier))}.")
+        if sum(summary.repairs.values()):
+            # First: whatever becomes of the rest, this cannot be found out again.
+            file = folder / f"{REPAIRS}{try_name}.json"
+            with _opened(file) as stream:
+                write_json(stream, summary, store.repaired())
+            paths["repairs"] = str(file)
     writers: dict[str, Callable[[IO[str]], None]] = {
         "html": lambda stream: write_html(stream, summary, store.rows_of, store.repaired()),
         "csv": lambda stream: write_csv(stream, store.rows()),
         "json": lambda stream: write_json(stream, summary, store.rows()),
     }
-    paths = {}
     for kind, write in writers.items():
         file = folder / f"{NAME}.{kind}"
         with _opened(file) as stream:

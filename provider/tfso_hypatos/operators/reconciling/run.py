@@ -46,6 +46,7 @@ class Tools:
     :param me: this try of this task.
     :param timing: the waits of the protocol.
     :param killed: says whether the task was killed.
+    :param try_number: which try of the task it is.
     """
 
     tfso: TfsoHook
@@ -54,6 +55,7 @@ class Tools:
     me: Holder
     timing: Timing
     killed: Callable[[], bool]
+    try_number: int = 1
 
 
 class Reconciliation:
@@ -66,13 +68,14 @@ class Reconciliation:
     def __init__(self, wanted: Wanted, tools: Tools) -> None:
         self._wanted = wanted
         self._tools = tools
-        self._store = tools.store
+        self._store = self.store = tools.store
         self._slots = asyncio.Semaphore(wanted.concurrency)
         self._as_of: datetime.datetime | None = None
-        self._ledger = self._broken = False
+        self._ledger: tuple[datetime.date, datetime.date] | None = None
+        self._broken = False
         self._hypatos_denied = False
-        self._without_id = 0
-        self._ignored = 0
+        self._without_id = self._outside = 0
+        self._shows_unmarked = True
         self._failures: list[Failure] = []
         self._failed: Counter[str] = Counter()
         self._rules = Rules(datetime.datetime.now(datetime.UTC))
@@ -91,14 +94,27 @@ class Reconciliation:
             await self._tools.tfso.adrive(walk_sales_orders(self._wanted.period.filters(), self._keep))
             self._set_clock()
             await self._read_ledger()
+            # One of them may be the order of a sale that was not found: whoever does not see it bills it again.
+            self._shows_unmarked = not self._wanted.ignore_unmarked or self._store.lacks_orders()
             self._claim_records()
             for chunk in self._store.chunks():
                 await self._examine_all(chunk)
         for expected in self._store.not_found():
-            row = row_of_missing(expected)
+            row = row_of_missing(expected, self._tools.me)
             self._store.add_row(row)
             self.summary.note_missing(row)
         self._note_gaps()
+
+    @property
+    def try_name(self) -> str:
+        """A name of this try that no other one has, also in the folder of another run."""
+        return f"try-{self._tools.try_number:03d}-{self._tools.me}"
+
+    def cut_off(self, error: BaseException) -> None:
+        """Note in the report that it is not whole."""
+        self._note_gaps()
+        text = f"The run was cut off ({type(error).__name__}): orders that are not listed were not looked at."
+        self.summary.notes.insert(0, text)
 
     def error(self) -> BatchFailed | None:
         """Return the error of the repairs that failed, or None."""
@@ -112,7 +128,7 @@ class Reconciliation:
             raise Stopped("the task was killed while it listed orders")
         self._as_of = self._as_of or page.as_of
         mine = [sight.order for sight in page.orders if self._wanted.period.holds(sight.order)]
-        self._store.add_orders(map(facts_of, mine))
+        self._store.add_orders(facts_of(order, self._tools.tfso.organization) for order in mine)
         return True
 
     def _set_clock(self) -> None:
@@ -125,22 +141,27 @@ class Reconciliation:
         days = self._store.invoice_days()
         if days is None:
             return
-        first, last = days
+        # Nobody bills before the order or in the future; a date that is mistyped must not make this read every year.
+        earliest = self._wanted.period.date_from - LEDGER_MARGIN
+        latest = max(self._wanted.period.date_to, self._rules.as_of.date()) + LEDGER_MARGIN
+        first, last = max(days[0] - LEDGER_MARGIN, earliest), min(days[1] + LEDGER_MARGIN, latest)
+        if first > last:
+            # Every invoice is dated far from the period.
+            self._ledger = (last, first)
+            return
 
         def keep(lines: Sequence[TransactionLine]) -> None:
-            named = ((line.invoice_number, line.transaction_id) for line in lines)
-            self._store.add_postings((number, posting) for number, posting in named if number and posting)
+            named = ((line.invoice_number, line.transaction_id, line.customer_id) for line in lines)
+            self._store.add_postings((number, posting, whose) for number, posting, whose in named if number and posting)
 
         day = datetime.timedelta(days=1)
         try:
-            await self._tools.tfso.adrive(
-                walk_transaction_lines(first - LEDGER_MARGIN, last + LEDGER_MARGIN + day, keep)
-            )
+            await self._tools.tfso.adrive(walk_transaction_lines(first, last + day, keep))
         except PermissionDenied:
             scope = "api.accounting.transaction:read"
             self.summary.notes.append(f"The ledger was not compared: the scope {scope} is not granted.")
         else:
-            self._ledger = True
+            self._ledger = (first, last)
 
     def _claim_records(self) -> None:
         """Note which records of Hypatos several orders claim: none of those may be written."""
@@ -155,18 +176,22 @@ class Reconciliation:
             raise Stopped("the task was killed; no further order is looked at")
         # One that fails must not cut off the repair of another one in the middle; no further one is begun.
         rows = await asyncio.gather(*map(self._examine, orders), return_exceptions=True)
+        failed = None
         for found in rows:
             if isinstance(found, BaseException):
-                raise found
-            if found is None:
+                # One that came after it may have been repaired, and has to be in the report.
+                failed = failed or found
+            elif found is None:
                 self.summary.ignored += 1
-                continue
-            case, row = found
-            self._store.add_row(row)
-            self.summary.note(case, row)
+            else:
+                case, row = found
+                self._store.add_row(row)
+                self.summary.note(case, row)
+        if failed is not None:
+            raise failed
 
     async def _examine(self, order: OrderFacts) -> tuple[Case, Row] | None:
-        if order.key is None and self._wanted.ignore_unmarked:
+        if order.key is None and not self._shows_unmarked:
             return None
         async with self._slots:
             if self._broken:
@@ -194,7 +219,7 @@ class Reconciliation:
         lines = None
         if is_open or (self._wanted.all_lines and not order.is_inactive):
             lines = await self._tools.tfso.adrive(read_lines(order.order_id))
-        ledger = self._store.postings(order.invoice_number) if self._ledger and order.is_invoiced else None
+        ledger = self._postings(order) if order.is_invoiced else None
         case = Case(order, self._store.twins(order), expected, lines, ledger=ledger)
         external_id = self._wanted.external_ids.of(order, expected)
         if self._tools.hypatos is None or not is_posted(case):
@@ -205,6 +230,16 @@ class Reconciliation:
         asked, record = await self._record(external_id)
         case = Case(order, case.twins, expected, lines, record, record_asked=asked, ledger=ledger)
         return case, external_id
+
+    def _postings(self, order: OrderFacts) -> frozenset[str] | None:
+        """Return the transactions of an order's invoice, or None if they would not be among those that were read."""
+        if self._ledger is None:
+            return None
+        found, day = self._store.postings(order), order.invoice_date
+        if found or (day is not None and self._ledger[0] <= day <= self._ledger[1]):
+            return found
+        self._outside += 1
+        return None
 
     async def _record(self, external_id: str) -> tuple[bool, RecordFacts | None]:
         if self._tools.hypatos is None or self._hypatos_denied:
@@ -230,6 +265,7 @@ class Reconciliation:
             else:
                 return None
         except Stopped:
+            log.warning("The repair of sales order %s was cut off: look at the order, or repair it again", order_id)
             raise
         except TfsoHypatosError as error:
             outcome = Outcome("failed", f"{type(error).__name__}: {error}")
@@ -246,7 +282,7 @@ class Reconciliation:
         if self._wanted.repair == "apply":
             flow = withdraw_stray(order_id, twin_ids, self._tools.me, tfso.organization, self._tools.timing)
             return await tfso.adrive(flow)
-        plan = await tfso.adrive(plan_withdrawal(order_id, twin_ids))
+        plan = await tfso.adrive(plan_withdrawal(order_id, twin_ids, tfso.organization))
         return plan if isinstance(plan, Outcome) else Outcome("planned", plan.text)
 
     async def _enrich(self, hypatos: HypatosHook, external_id: str, case: Case) -> Outcome:
@@ -263,8 +299,14 @@ class Reconciliation:
 
     def _note_gaps(self) -> None:
         notes = self.summary.notes
+        if self._wanted.ignore_unmarked and self._shows_unmarked:
+            text = "Orders without a marker are shown all the same: one of them may be a sale that was not found."
+            notes.append(text)
         if self._tools.hypatos is None:
             notes.append("Hypatos was not compared: no external_id was given.")
+        if self._outside:
+            text = "Invoices not compared with the ledger, for their date is unknown or far from the period"
+            notes.append(f"{text}: {self._outside}.")
         if self._hypatos_denied:
             notes.append("Hypatos was not compared, or not wholly: the scope enrichment.write is not granted.")
         if self._without_id:

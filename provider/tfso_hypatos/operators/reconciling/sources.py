@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tfso_hypatos.clients.messages import decode
@@ -45,9 +46,12 @@ def keep_expected(expected: Any, path: Any, organization: str, store: Store) -> 
 
 
 def _read(item: Any, organization: str) -> Expected:
-    if isinstance(item, str) and item.lstrip().startswith(("{", '"')):
+    if isinstance(item, str) and item.lstrip().startswith(("{", '"', "[")):
         try:
             item = decode(item)
         except ValueError:
             raise InvalidInput([Problem("text", "is not JSON")]) from None
+    if isinstance(item, Sequence) and not isinstance(item, str):
+        # As a key, a whole list of orders with their names would stand in the report.
+        raise InvalidInput([Problem("text", "is a list: one item in each line is needed")])
     return expected_of(item, organization)
