@@ -10,7 +10,7 @@ from tests.browser.chromium import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 
@@ -41,20 +41,26 @@ STEADY = r"""() => {
 }"""
 
 
-def take(page: Page, name: str, height: int = HEIGHT) -> None:
+def take(page: Page, name: str, height: int = HEIGHT, hovered: Locator | None = None) -> None:
     """Write a picture of a page, 1440 pixels wide.
 
     :param page: the page.
     :param name: name of the file.
     :param height: height in pixels.
+    :param hovered: what the mouse is over, which keeps a message from going away; left out, nothing.
     """
     page.set_viewport_size({"width": WIDTH, "height": height})
-    page.mouse.move(WIDTH - 1, height - 1)
+    if hovered is None:
+        page.mouse.move(WIDTH - 1, height - 1)
+    else:
+        hovered.hover()
     title = page.get_by_role("dialog").get_by_role("heading").first
     if title.is_visible():
         title.scroll_into_view_if_needed()
     page.wait_for_timeout(1500)
     page.evaluate(STEADY)
+    if hovered is not None and not hovered.is_visible():
+        raise AssertionError(f"{name}: what was to be shown is gone")
     _save(page.screenshot(animations="disabled", caret="hide"), FOLDER / name)
 
 

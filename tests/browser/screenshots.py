@@ -76,7 +76,7 @@ def _connections(ui: AirflowUi, running: stage.Stage) -> None:
         take(ui.page, f"{name}.png", heights[0])
         ui.submit(form, "Save")
     ui.test_connection("tfso_default")
-    take(ui.page, "connection_test.png", 420)
+    take(ui.page, "connection_test.png", 420, ui.page.get_by_role("status").filter(has_text="Test Connection"))
 
 
 def _trigger_forms(ui: AirflowUi) -> None:

@@ -42,7 +42,7 @@ def _follow_the_links(ui: AirflowUi, order_id: int, invoice_number: int) -> None
         opened = ui.extra_link(DAG_ID, RUN_ID, task_id, name)
         try:
             assert title in opened.locator("h1").inner_text()
-            assert "Bjørn Ås Rørleggerservice AS" in opened.locator("body").inner_text()
+            assert "Tømming av sluk" in opened.locator("body").inner_text()
         finally:
             opened.close()
 
