@@ -41,6 +41,11 @@ def test_the_readme_shows_the_minimal_dag_as_it_is_run() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_page_has_no_leftovers_of_a_merge(page: Path) -> None:
+    assert re.findall(r"^(?:<{7}|={7}|>{7}).*", page.read_text(), flags=re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_what_a_page_includes_is_there_and_is_run(page: Path) -> None:
     for name, options in INCLUDE.findall(page.read_text()):
         file = (page.parent / name).resolve()
