@@ -58,7 +58,7 @@ def _tfso_connection() -> dict[str, Any]:
             "timeout": _field("Time-out", "Seconds for one answer. Left empty: 30.", _SECONDS),
             "settle_seconds": _field(
                 "Settle time",
-                "Seconds until a change that was sent shows for certain; a third is added. Left empty: 10.",
+                "Seconds: the longest that a change takes to show after it was sent, and a third more. Left empty: 10.",
                 _SECONDS,
             ),
             **_requests(),
