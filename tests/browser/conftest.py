@@ -34,6 +34,7 @@ def program() -> str:
     if found is None and os.environ.get("BROWSER_REQUIRED"):
         pytest.fail(f"BROWSER_REQUIRED is set, and {chromium.missing()}", pytrace=False)
     if found is None:
+        # A browser is a program of the system, which pip does not bring; CI sets BROWSER_REQUIRED.
         pytest.skip(chromium.missing())
     return found
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,11 +15,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # its types are a package of their own
-
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.kills.triggerer import _await, _tools, _triggerers
+from tests.kills.whole_airflow import airflow_beside, another_triggerer, kill_triggerer, tools, wait_for
 
 from tfso_hypatos.sandbox.server import Sandbox
 from tfso_hypatos.sandbox.settings import CLIENT_ID, CLIENT_SECRET, ORGANIZATION
@@ -71,53 +68,32 @@ def _reported(airflow: Any) -> Counter[int]:
 
 
 def _play(home: Path) -> int:
-    tools = _tools()
     with Sandbox(transaction_delay=1.0) as sandbox:
-        airflow = tools.Airflow(home, tools.free_port(), tools.quick_to_settle(sandbox.connections()))
-        airflow._environment["AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD"] = "6"
-        airflow._environment["AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC"] = "2"
+        airflow = airflow_beside(sandbox, home)
         folder = home / "dags"
-        shutil.copytree(tools.ROOT / "dags", folder)
+        shutil.copytree(tools().ROOT / "dags", folder)
         dag = folder / "on_invoice_posted.py"
         dag.write_text(dag.read_text().replace("only_marked=False", "only_marked=False, poll_interval=5"))
         airflow._environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder)
         with airflow.running():
             airflow.ask("PATCH", f"/api/v2/dags/{DAG_ID}", {"is_paused": False})
-            _await("the first look", lambda: any(each["path"].endswith("/salesorders") for each in sandbox.requests()))
+            wait_for(
+                "the first look", lambda: any(each["path"].endswith("/salesorders") for each in sandbox.requests())
+            )
             office = Office(sandbox)
             orders = [office.invoice()]
-            _await("the run for one invoice", lambda: _records(sandbox) == set(orders))
+            wait_for("the run for one invoice", lambda: _records(sandbox) == set(orders))
             orders += [office.invoice() for _ in range(BURST)]
-            _await("the runs for a burst", lambda: _records(sandbox) == set(orders))
+            wait_for("the runs for a burst", lambda: _records(sandbox) == set(orders))
             print(f"{len(orders)} invoices, {len(_records(sandbox))} records")
             # By then the last ones are kept as reported.
             time.sleep(12)
-            victims = _triggerers(psutil.Process(airflow._process.pid))
-            for process in victims:
-                process.kill()
-            psutil.wait_procs(victims, 10)
-            print(f"killed the triggerer (processes {[process.pid for process in victims]})")
+            kill_triggerer(airflow)
             orders += [office.invoice() for _ in range(2)]
             time.sleep(3)
-            with (home / "triggerer.log").open("wb") as log:
-                other = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", "triggerer"],
-                    cwd=home,
-                    env=airflow._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-                try:
-                    _await("what was posted without a triggerer", lambda: _records(sandbox) == set(orders))
-                    time.sleep(12)
-                finally:
-                    family = [psutil.Process(other.pid), *psutil.Process(other.pid).children(recursive=True)]
-                    other.terminate()
-                    _, alive = psutil.wait_procs(family, 15)
-                    for process in alive:
-                        process.kill()
-                    other.wait()
+            with another_triggerer(airflow, home):
+                wait_for("what was posted without a triggerer", lambda: _records(sandbox) == set(orders))
+                time.sleep(12)
             reported = _reported(airflow)
             runs = airflow.ask("GET", f"/api/v2/dags/{DAG_ID}/dagRuns")["dag_runs"]
     states = Counter(run["state"] for run in runs)
@@ -128,7 +104,7 @@ def _play(home: Path) -> int:
 
 def main() -> int:
     """Run it once; return 1 if an event was lost or came twice."""
-    _tools().interrupt_on_termination()
+    tools().interrupt_on_termination()
     home = Path(tempfile.mkdtemp(prefix="airflow-postings-"))
     try:
         status = _play(home)
