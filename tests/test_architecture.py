@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "hooks": {"flows", "clients", "models", "exceptions"},
     "links": {"hooks"},
     "assets": {"asset_uris", "exceptions", "hooks"},
-    "notifications": {"advice", "exceptions", "links", "operators"},
+    "notifications": {"advice", "exceptions", "links"},
     "triggers": {"hooks", "flows", "exceptions"},
     "operators": {"advice", "assets", "links", "hooks", "reports", "flows", "clients", "models", "exceptions"},
     "sensors": {"triggers", "assets", "links", "hooks", "flows", "exceptions", "operators"},

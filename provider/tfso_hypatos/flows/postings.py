@@ -17,6 +17,7 @@ from tfso_hypatos.clients.tfso_lists import SalesOrderFilter, walk_sales_orders
 from tfso_hypatos.exceptions import PermissionDenied, TfsoHypatosError, TransactionNeverPosted, UnexpectedResponse
 from tfso_hypatos.flows.by_hand import without_copied_marker
 from tfso_hypatos.flows.intent import is_billed, marker_of
+from tfso_hypatos.flows.moments import moment_of
 from tfso_hypatos.flows.rounds import Round
 from tfso_hypatos.flows.sweep import Sweep
 from tfso_hypatos.flows.transaction import Look, Posting, look_at_transaction, posting_of
@@ -84,15 +85,6 @@ class Known:
         if not all(type(order_id) is int for order_id in (*reported, *unposted)):
             return None
         return cls(news_from, watermark, dict.fromkeys(reported, watermark or news_from), dict.fromkeys(unposted))
-
-
-def moment_of(text: object) -> datetime.datetime | None:
-    """Return a point in time of ISO form; None if it is none, or has no time zone."""
-    try:
-        moment = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def posted_result(order: SalesOrder, organization: str) -> dict[str, Any]:

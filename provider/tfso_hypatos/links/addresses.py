@@ -19,6 +19,16 @@ START_PAGE = "https://app.24sevenoffice.com/"
 """No address of a single order or invoice is published, so without a template a link leads to the start page."""
 
 
+def order_address(settings: Settings, order_id: object, invoice_number: object) -> str | None:
+    """Return the address of an order, if the connection has a template for it.
+
+    :param settings: the connection.
+    :param order_id: the order.
+    :param invoice_number: its invoice, or None.
+    """
+    return settings.template("order_url_template", _fields(settings, order_id, invoice_number))
+
+
 def push_order_addresses(context: Context, settings: Settings, order: Mapping[str, Any]) -> None:
     """Store the addresses of an order and its invoice, before anything is waited for; never fails.
 
@@ -26,15 +36,17 @@ def push_order_addresses(context: Context, settings: Settings, order: Mapping[st
     :param settings: the connection.
     :param order: the result of a task of this provider.
     """
-    fields = {
-        "order_id": order.get("sales_order_id"),
-        "organization_id": settings.extra.get("organization_id"),
-        "invoice_number": order.get("invoice_number"),
-    }
-    addresses = {ORDER_URL: settings.template("order_url_template", fields) or START_PAGE}
-    if fields["invoice_number"] is not None:
+    order_id, invoice_number = order.get("sales_order_id"), order.get("invoice_number")
+    addresses = {ORDER_URL: order_address(settings, order_id, invoice_number) or START_PAGE}
+    if invoice_number is not None:
+        fields = _fields(settings, order_id, invoice_number)
         addresses[INVOICE_URL] = settings.template("invoice_url_template", fields) or START_PAGE
     _push(context, addresses)
+
+
+def _fields(settings: Settings, order_id: object, invoice_number: object) -> dict[str, object]:
+    organization = settings.extra.get("organization_id")
+    return {"order_id": order_id, "organization_id": organization, "invoice_number": invoice_number}
 
 
 def push_document_address(context: Context, settings: Settings, external_id: str, document_id: str | None) -> None:

@@ -133,7 +133,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         from tfso_hypatos.reports.store import Store
 
         with ending_at_once():
-            wanted = wanted_of({**vars(self), "concurrency": self.concurrency})
+            wanted = wanted_of(vars(self))
             with tempfile.TemporaryDirectory(prefix="reconciliation-") as folder, Store(Path(folder) / "db") as store:
                 return self._reconcile(wanted, self._tools(context, wanted, store))
 

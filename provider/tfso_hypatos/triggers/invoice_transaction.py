@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -62,6 +61,7 @@ class InvoiceTransactionTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: posted, with the result of the task; or error, with its kind and text."""
         from tfso_hypatos.exceptions import TfsoHypatosError
+        from tfso_hypatos.flows.moments import moment_of
         from tfso_hypatos.flows.results import invoice_result
         from tfso_hypatos.triggers.shared_wait import WaitFailed, wait_for_transaction
 
@@ -69,7 +69,7 @@ class InvoiceTransactionTrigger(BaseTrigger):
         try:
             interval = max(self.poke_interval, SHORTEST_INTERVAL)
             answer = await wait_for_transaction(
-                self.tfso_conn_id, self.sales_order_id, interval, _moment(self.seen_at), self.organization
+                self.tfso_conn_id, self.sales_order_id, interval, moment_of(self.seen_at), self.organization
             )
             if isinstance(answer, TfsoHypatosError):
                 event = {"status": "error", "kind": type(answer).__name__, "message": str(answer)}
@@ -82,12 +82,3 @@ class InvoiceTransactionTrigger(BaseTrigger):
             log.exception("The trigger failed")
             event = {"status": "error", "kind": type(error).__name__, "message": SEE_LOG}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow left it untyped
-
-
-def _moment(text: object) -> datetime.datetime | None:
-    """Return a point in time of ISO form; None if it is none, or has no time zone."""
-    try:
-        moment = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None

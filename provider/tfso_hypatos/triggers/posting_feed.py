@@ -11,7 +11,8 @@ from typing import Any
 
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.flows.intent import digest
-from tfso_hypatos.flows.postings import Known, Postings, moment_of, posted_result
+from tfso_hypatos.flows.moments import moment_of
+from tfso_hypatos.flows.postings import Known, Postings, posted_result
 from tfso_hypatos.flows.watch import OVERLAP
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers.back_off import back_off

@@ -105,10 +105,7 @@ def _seconds(interval: Any) -> float | None:
 
 
 def _moment(since: Any) -> str | None:
-    try:
-        moment = datetime.fromisoformat(since) if isinstance(since, str) else since
-    except ValueError:
-        return None
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        return None
-    return since if isinstance(since, str) else moment.isoformat()
+    from tfso_hypatos.flows.moments import moment_of
+
+    text = since.isoformat() if isinstance(since, datetime) else since
+    return text if moment_of(text) is not None else None

@@ -20,6 +20,7 @@ from tfso_hypatos.flows.repair import Outcome, plan_enrichment, plan_withdrawal,
 from tfso_hypatos.flows.setbacks import Timing
 from tfso_hypatos.hooks.hypatos import HypatosHook
 from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.links.addresses import order_address
 from tfso_hypatos.models.tfso_ledger import TransactionLine
 from tfso_hypatos.operators.reconciling.arguments import Wanted
 from tfso_hypatos.reports.classes import OrderClass
@@ -203,14 +204,7 @@ class Reconciliation:
             except BaseException:
                 self._broken = True
                 raise
-        url = self._tools.tfso.settings.template(
-            "order_url_template",
-            {
-                "order_id": order.order_id,
-                "organization_id": self._tools.tfso.organization,
-                "invoice_number": order.invoice_number,
-            },
-        )
+        url = order_address(self._tools.tfso.settings, order.order_id, order.invoice_number)
         return case, row_of(case, findings, external_id, url, None if repair is None else str(repair))
 
     async def _case(self, order: OrderFacts) -> tuple[Case, str | None]:
