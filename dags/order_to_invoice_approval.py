@@ -106,7 +106,8 @@ with DAG(
         order={
             "customer": {"id": "{{ params.customer_id }}", "name": "{{ params.customer_name }}"},
             "currency": {"code": "NOK"},
-            "status": "Confirmed",
+            # Not yet Confirmed: what is confirmed may be billed by others before anybody has approved it.
+            "status": "Web",
         },
         lines="{{ params.lines | tojson }}",
     )

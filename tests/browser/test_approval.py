@@ -16,7 +16,7 @@ def _ask(ui: AirflowUi, run_id: str, approval: Values) -> str:
 def test_an_approved_order_is_invoiced(ui: AirflowUi, on_stage: stage.Stage) -> None:
     shown = _ask(ui, "browser-approved", {})
     order_id = on_stage.returned(DAG_ID, "browser-approved", "create")["sales_order_id"]
-    assert on_stage.order(order_id)["status"] == "Confirmed"
+    assert on_stage.order(order_id)["status"] == "Web"
     for text in (
         "Customer: Bjørn Ås Rørleggerservice AS (customer 42)",
         "Rørdeler, kobber 15 mm\t30 × 99.99",

@@ -205,6 +205,22 @@ class TestRuns:
         }
         assert len(_invoices(posting)) == 1
 
+    def test_nobody_who_bills_confirmed_orders_takes_one_that_waits(self, posting: Sandbox, person: Person) -> None:
+        waited: list[str] = []
+
+        def look_and_clear(session: Any, instance: Any) -> None:
+            from airflow.models.taskinstance import clear_task_instances
+
+            waited.extend(order["status"] for order in _orders(posting))
+            clear_task_instances([instance], session)
+
+        person.does(look_and_clear)
+        person.answers("Reject")
+        _run({"if_rejected": "draft"})
+
+        assert waited == ["Web"]
+        assert [order["status"] for order in _orders(posting)] == ["Draft"]
+
     def test_no_approvers_in_the_form_means_everybody(self, posting: Sandbox, person: Person) -> None:
         person.answers("Approve")
 
