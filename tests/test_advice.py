@@ -1,4 +1,4 @@
-"""What a failed task says last: for every error, and without repeating it."""
+"""What a failed task says last: for every error, in lines that fit on a screen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from tfso_hypatos import exceptions
-from tfso_hypatos.advice import ADVICE, advice_for, lines_of, needs_person
+from tfso_hypatos.advice import ADVICE, WIDTH, advice_for, farewell, needs_person
 from tfso_hypatos.exceptions import BatchFailed, Failure, InvalidInput, OrderDrift, Problem, TfsoHypatosError
 from tfso_hypatos.operators import retry
 from tfso_hypatos.operators.retry import ending_at_once
@@ -45,12 +45,33 @@ def test_every_error_has_an_advice_of_its_own(kind: type[TfsoHypatosError]) -> N
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_an_advice_does_not_repeat_the_error(kind: type[TfsoHypatosError]) -> None:
+def test_the_farewell_has_the_error_and_what_to_do_about_it(kind: type[TfsoHypatosError]) -> None:
     error = made(kind)
-    lines = lines_of(error)
-    assert [line.partition(":")[0] for line in lines] == ["What happened", "What is certain", "What to do next"]
-    assert kind.__name__ in lines[0]
-    assert not any(str(error) in line for line in lines)
+    lines = farewell(error).splitlines()
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == [
+        "What happened",
+        "What is certain",
+        "What to do next",
+    ]
+    for text in (*ADVICE[kind], f"({kind.__name__})", str(error)):
+        assert " ".join(text.split()) in " ".join(farewell(error).split())
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_no_line_of_the_farewell_is_cut_off_by_the_page(kind: type[TfsoHypatosError]) -> None:
+    assert max(map(len, farewell(made(kind)).splitlines())) <= WIDTH
+
+
+def test_long_errors_are_broken_between_words_and_addresses_are_left_whole() -> None:
+    address = "https://api.example/" + "a" * WIDTH
+    lines = farewell(OrderDrift("quantity differs; " * 20 + address)).splitlines()
+    assert f"  {address}" in lines
+    assert max(len(line) for line in lines if address not in line) <= WIDTH
+
+
+def test_the_lines_of_an_error_stay_lines() -> None:
+    lines = farewell(OrderDrift("order 1 differs\norder 2 differs")).splitlines()
+    assert lines[1:3] == ["  order 1 differs", "  order 2 differs"]
 
 
 def test_an_error_that_was_made_later_has_the_advice_of_the_one_above_it() -> None:
@@ -88,8 +109,9 @@ def test_the_log_of_a_failed_task_ends_with_the_advice(
     error = made(kind)
     with pytest.raises(kind), ending_at_once():
         raise error
-    assert [record.getMessage() for record in caplog.records] == lines_of(error)
-    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+    (record,) = caplog.records
+    assert record.getMessage() == f"The task failed.\n{farewell(error)}"
+    assert record.levelno == logging.ERROR
 
 
 def test_the_advice_stands_there_without_retry_policies_too(
@@ -98,7 +120,9 @@ def test_the_advice_stands_there_without_retry_policies_too(
     monkeypatch.setattr(retry, "HAS_RETRY_POLICIES", False)
     with pytest.raises(AirflowFailException), ending_at_once():
         raise OrderDrift("differs")
-    assert [record.getMessage() for record in caplog.records] == lines_of(OrderDrift("differs"))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The task failed.\n{farewell(OrderDrift('differs'))}"
+    ]
 
 
 def test_errors_of_others_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfso_hypatos import exceptions
 from tfso_hypatos.exceptions import BatchFailed, OutcomeUncertain, TfsoHypatosError
 
+WIDTH = 110
+"""Characters of a line in the log: Airflow's page cuts off what is longer, until its reader finds the switch."""
+
 
 class Advice(NamedTuple):
-    """What is behind an error; the error's own text says more, and is not repeated.
+    """What is behind an error; the error's own text says more.
 
     :param happened: what happened.
     :param certain: what is certain about the order.
@@ -28,7 +32,7 @@ _WAIT = "Nothing while the task has retries left. After the last one: clear the 
 _CLEAR = "then clear the task."
 
 ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
-    TfsoHypatosError: Advice("Something failed.", _MAY_BE_DONE, "Read the error below, then clear the task."),
+    TfsoHypatosError: Advice("Something failed.", _MAY_BE_DONE, "Read the error, then clear the task."),
     exceptions.ConfigurationError: Advice(
         "The connection or an argument cannot work as it is.",
         _NOTHING_SENT,
@@ -160,14 +164,23 @@ def advice_for(error: BaseException) -> Advice:
     return ADVICE[TfsoHypatosError]
 
 
-def lines_of(error: BaseException) -> list[str]:
-    """Return the lines that end the log of a failed task."""
+def farewell(error: BaseException) -> str:
+    """Return what ends the log of a failed task: the error and what to do about it, in lines that fit on a screen."""
     advice = advice_for(error)
-    return [
+    parts = (
         f"What happened: {advice.happened} ({type(error).__name__})",
+        *(f"  {line}" for line in str(error).splitlines()),
         f"What is certain: {advice.certain}",
         f"What to do next: {advice.next}",
-    ]
+    )
+    return "\n".join(line for part in parts for line in _wrapped(part))
+
+
+def _wrapped(text: str) -> list[str]:
+    # An address that is cut in two leads nowhere, so a long word has a line of its own.
+    return textwrap.wrap(
+        text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 def needs_person(error: TfsoHypatosError) -> bool:

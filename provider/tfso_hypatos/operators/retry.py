@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from tfso_hypatos.advice import lines_of
+from tfso_hypatos.advice import farewell
 from tfso_hypatos.exceptions import TfsoHypatosError
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def ending_at_once() -> Iterator[None]:
     try:
         yield
     except TfsoHypatosError as error:
-        for line in lines_of(error):
-            log.log(logging.ERROR, "%s", line)
+        log.error("The task failed.\n%s", farewell(error))  # noqa: TRY400 - Airflow shows where it was raised
         if must_end_the_task(error):
             raise AirflowFailException(str(error)) from error
         raise
