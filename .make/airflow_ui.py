@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
             return 1
     airflow = Airflow(home, port)
     try:
-        with Sandbox(port=sandbox_port, transaction_delay=_TRANSACTION_DELAY) as sandbox:
+        with Sandbox(port=sandbox_port, transaction_delay=_TRANSACTION_DELAY, sample_orders=True) as sandbox:
             print(f"Starting Airflow (half a minute; its log is {airflow.log.relative_to(ROOT)}) ...", flush=True)
             with airflow.running():
                 connect(airflow, sandbox)
@@ -85,6 +85,7 @@ Connections  {url}/connections
 Sandbox      {sandbox_url}/      what 24SevenOffice and Hypatos hold
 
 Open the first address, press Trigger, and look at the form. A posted invoice takes {_TRANSACTION_DELAY} seconds.
+People have made orders in the sandbox: invoice_confirmed_orders bills those that are confirmed.
 Ctrl-C stops everything. The sandbox forgets; Airflow keeps its runs in .airflow (make clean removes them)."""
 
 

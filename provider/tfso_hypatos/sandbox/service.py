@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfso_hypatos.sandbox import hypatos
+from tfso_hypatos.sandbox import hypatos, samples
 from tfso_hypatos.sandbox.faults import Fault, Faults
 from tfso_hypatos.sandbox.hypatos import Hypatos
 from tfso_hypatos.sandbox.messages import Answer, Call, RefusalError
@@ -95,6 +95,8 @@ class Service:
         self.hypatos = Hypatos(self.settings, self.tokens)
         self.faults = Faults()
         self._log: deque[Entry] = deque(maxlen=_LOGGED)
+        if self.settings.sample_orders:
+            samples.enter(self.tfso.books_of(self.settings.organizations[0]))
 
     def reset(self) -> None:
         """Empty the books, the faults and the request log, and return to the first settings; tokens stay valid."""

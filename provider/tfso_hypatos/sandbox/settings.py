@@ -27,6 +27,9 @@ class Settings:
     organizations: Annotated[list[str], Meaning("organization ids that have connected the app", "names")] = field(
         default_factory=lambda: [ORGANIZATION]
     )
+    sample_orders: Annotated[
+        bool, Meaning("begin, also after a reset, with orders that people have made", "switch")
+    ] = False
     client_id: Annotated[str, Meaning("client id of both APIs", "text")] = CLIENT_ID
     client_secret: Annotated[str, Meaning("client secret of both APIs", "text")] = CLIENT_SECRET
     token_lifetime: Annotated[float, Meaning("seconds a new token is valid", "number")] = 86400
