@@ -114,3 +114,16 @@ def test_hypatos_token_takes_basic_only(sandbox: Sandbox) -> None:
     wrong = requests.post(address, data={"grant_type": "password"}, auth=LOGIN, timeout=30)
     assert wrong.status_code == 400
     assert requests.post(address, json=form, auth=LOGIN, timeout=30).status_code == 400
+
+
+@pytest.mark.parametrize("how", ["data", "json"])
+def test_a_secret_is_in_no_log(sandbox: Sandbox, how: str) -> None:
+    secret = 'of the "real" service & more'
+    form = {**REQUEST, "client_secret": secret, "last": "stays"}
+    ask(sandbox, **{how: form})
+    body = sandbox.requests()[-1]["body"]
+    assert "client_secret" in body
+    assert "stays" in body
+    for word in ("real", "service", "more"):
+        assert word not in body
+    assert "real" not in requests.get(sandbox.url, timeout=30).text
