@@ -13,8 +13,8 @@ Compares the sales orders of a period in **24SevenOffice** with their markers, t
 report for people (HTML) and for tools (CSV, JSON): what is not invoiced, not posted, not enriched, what exists twice,
 and what is not what it should be.
 
-It only reads, unless *Repair* says otherwise. Begin with *Show what would be done*: it lists what *Repair* would do,
-and changes nothing. Nothing is ever invoiced or deleted.
+It only reads, unless *Repair* says otherwise. Begin with *Show what would be done (dry run)*: it lists what *Repair*
+would do, and changes nothing. Nothing is ever invoiced or deleted.
 """
 
 # [START params]
@@ -112,8 +112,12 @@ FORM = {
     "repair": Param(
         "none",
         type="string",
-        enum=["none", "dry_run", "apply"],
-        values_display={"none": "Only report", "dry_run": "Show what would be done", "apply": "Repair"},
+        enum=["none", "preview", "apply"],
+        values_display={
+            "none": "Only report",
+            "preview": "Show what would be done (dry run)",
+            "apply": "Repair",
+        },
         title="Repair",
         description="Nothing is ever invoiced or deleted; what may be a person's work is left to the person.",
         section="Repair",

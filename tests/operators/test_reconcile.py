@@ -139,11 +139,11 @@ def test_without_a_repair_nothing_is_changed(messy: Book, reconcile: Reconciler,
     )
 
 
-def test_a_dry_run_lists_what_apply_does_and_changes_nothing(
+def test_a_preview_lists_what_apply_does_and_changes_nothing(
     messy: Book, reconcile: Reconciler, log: Log, sandbox: Sandbox
 ) -> None:
     before, seen = sandbox.state(), len(sandbox.requests())
-    dry = reconcile.with_source(repair="dry_run", repair_classes=REPAIRABLE)
+    preview = reconcile.with_source(repair="preview", repair_classes=REPAIRABLE)
     requests = sandbox.requests()[seen:]
     assert [each for each in requests if each["committed"]] == []
     sets = [
@@ -157,12 +157,12 @@ def test_a_dry_run_lists_what_apply_does_and_changes_nothing(
 
     done = reconcile.with_source(repair="apply", repair_classes=REPAIRABLE)
 
-    planned = {each["sales_order_id"]: each["repair"] for each in dry.orders if each["repair"]}
+    planned = {each["sales_order_id"]: each["repair"] for each in preview.orders if each["repair"]}
     applied = {each["sales_order_id"]: each["repair"] for each in done.orders if each["repair"]}
     assert {name: text.replace("planned:", "done:") for name, text in planned.items()} == applied
-    assert dry.result["repair"] == {"mode": "dry_run", "planned": 3, "done": 0, "left": 2, "failed": 0}
+    assert preview.result["repair"] == {"mode": "preview", "planned": 3, "done": 0, "left": 2, "failed": 0}
     assert done.result["repair"] == {"mode": "apply", "planned": 0, "done": 3, "left": 2, "failed": 0}
-    assert "Repairs that would be made" in dry.html
+    assert "Repairs that would be made" in preview.html
 
 
 def test_apply_repairs_what_is_allowed_and_nothing_else(
@@ -194,7 +194,7 @@ def test_apply_repairs_what_is_allowed_and_nothing_else(
 
 def test_only_the_named_class_is_repaired(messy: Book, reconcile: Reconciler) -> None:
     for kind in REPAIRABLE:
-        report = reconcile.with_source(repair="dry_run", repair_classes=[kind])
+        report = reconcile.with_source(repair="preview", repair_classes=[kind])
         repaired = [each["classes"] for each in report.orders if each["repair"]]
         assert repaired
         assert all(kind in classes for classes in repaired)
@@ -261,7 +261,7 @@ def test_what_a_try_repaired_stays_on_record_when_it_is_tried_again(
     assert second.result["paths"]["repairs"].endswith(again.name)
 
 
-@pytest.mark.parametrize("repair", ["apply", "dry_run"])
+@pytest.mark.parametrize("repair", ["apply", "preview"])
 def test_a_run_under_apply_that_is_cut_off_leaves_a_report(
     book: Book, reconcile: Reconciler, run: Run, tmp_path: Path, sandbox: Sandbox, repair: str
 ) -> None:

@@ -48,7 +48,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     :param not_posted_after_days: days after which an invoice should be posted. (templated)
     :param grace_minutes: minutes for which an order that changed may be in work. (templated)
     :param check_lines: read the lines of orders that are not invoiced (``open``), or of ``all``. (templated)
-    :param repair: ``none``, ``dry_run`` (lists what ``apply`` would do) or ``apply``. (templated)
+    :param repair: ``none``, ``preview`` (lists what ``apply`` would do) or ``apply``. (templated)
     :param repair_classes: what may be repaired: ``not_enriched``, ``enrichment_differs``, ``stray_without_lines``; a
         list, or text with commas. (templated)
     :param concurrency: orders looked at at a time.
