@@ -89,8 +89,9 @@ FORM = {
         None,
         type=["null", "string"],
         title="External ID in Hypatos",
-        description="How the key of a record is made: a text with {order_key} (needs the order numbers above), "
-        "{order_id}, {reference_number}, {customer_id} or {invoice_number} in it. Left empty: Hypatos is not compared.",
+        description="How the key of a record is made, such as sales-order-{sales_order_id}: a text with "
+        "{sales_order_id}, {invoice_number}, {reference_number}, {customer_id} or {order_key} (needs the order numbers "
+        "above) in it. Left empty: Hypatos is not compared.",
         section="Hypatos",
     ),
     "report_path": Param(

@@ -326,7 +326,7 @@ def test_without_an_external_id_hypatos_is_not_asked(
 @pytest.mark.parametrize(
     ("external_id", "of_two"),
     [
-        ("web-{order_id}", "web-1002"),
+        ("web-{sales_order_id}", "web-1002"),
         ("web-{reference_number}", None),
         ({"1001": "web-1001"}, None),
         ('{"1001": "web-1001", "1002": "B 7"}', None),
@@ -556,6 +556,9 @@ def test_orders_are_linked_where_the_connection_knows_their_address(
         ({"report_path": ""}, "report_path"),
         ({"external_id": "web"}, "external_id"),
         ({"external_id": "{name}"}, "external_id"),
+        ({"external_id": "web-{order_id}"}, "external_id"),
+        ({"external_id": "{sales_order_id}-{name}"}, "external_id"),
+        ({"external_id": "{sales_order_id}-{ name }"}, "external_id"),
         ({"unmarked": "hide"}, "unmarked"),
         ({"not_invoiced_after_days": "-1"}, "not_invoiced_after_days"),
         ({"not_posted_after_days": True}, "not_posted_after_days"),

@@ -40,9 +40,10 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         perhaps ``order``, ``lines`` and ``external_id``, or what a batch returned; or its JSON text. (templated)
     :param expected_path: instead of ``expected``, a file of JSON lines, one such object in each; or a folder of them.
         (templated)
-    :param external_id: key of an order's record in Hypatos: a text with ``{order_id}``, ``{invoice_number}``,
-        ``{reference_number}``, ``{customer_id}`` or, with ``expected``, ``{order_key}`` in it; or a mapping from order
-        ids. Left out, Hypatos is not asked. (templated)
+    :param external_id: key of an order's record in Hypatos: a text with ``{sales_order_id}``,
+        ``{invoice_number}``, ``{reference_number}``, ``{customer_id}`` or, with ``expected``, ``{order_key}`` in it,
+        such as ``sales-order-{sales_order_id}``; or a mapping from order ids. Left out, Hypatos is not asked.
+        (templated)
     :param unmarked: ``report`` orders without a marker, or ``ignore`` them. (templated)
     :param not_invoiced_after_days: days after which an order should be invoiced. (templated)
     :param not_posted_after_days: days after which an invoice should be posted. (templated)
