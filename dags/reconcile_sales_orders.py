@@ -15,6 +15,10 @@ and what is not what it should be.
 
 It only reads, unless *Repair* says otherwise. Begin with *Show what would be done (dry run)*: it lists what *Repair*
 would do, and changes nothing. Nothing is ever invoiced or deleted.
+
+Left empty, the dates are the last 30 days. To have the report every morning, set
+`schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")`; a scheduled run takes the defaults of the form, so
+set those of *Folder for the reports* and *External ID*, too.
 """
 
 # [START params]
@@ -26,10 +30,18 @@ CLASSES = {
 
 FORM = {
     "date_from": Param(
-        "2026-11-01", type="string", format="date", title="First order date", description="This day is included."
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Order date from",
+        description="This day is included. Left empty: 30 days before the day of the run.",
     ),
     "date_to": Param(
-        "2026-11-30", type="string", format="date", title="Last order date", description="This day is included, too."
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Order date to",
+        description="This day is included, too. Left empty: the day of the run.",
     ),
     "statuses": Param(
         [],
@@ -88,7 +100,7 @@ FORM = {
     "external_id": Param(
         None,
         type=["null", "string"],
-        title="External ID in Hypatos",
+        title="External ID",
         description="How the key of a record is made, such as sales-order-{sales_order_id}: a text with "
         "{sales_order_id}, {invoice_number}, {reference_number}, {customer_id} or {order_key} (needs the order numbers "
         "above) in it. Left empty: Hypatos is not compared.",
@@ -98,7 +110,7 @@ FORM = {
         "file:///tmp/reconciliation",
         type="string",
         minLength=1,
-        title="Folder for reports",
+        title="Folder for the reports",
         description="Each run writes a folder of its own into it. Any URL that Airflow's object storage knows.",
         section="Report",
     ),
@@ -148,8 +160,9 @@ with DAG(
     # [START reconcile]
     ReconcileSalesOrdersOperator(
         task_id="reconcile",
-        date_from="{{ params.date_from }}",
-        date_to="{{ params.date_to }}",
+        # A run that a person starts need not have a logical date; a retry is about the same days as the first try.
+        date_from="{{ params.date_from or (dag_run.run_after - macros.timedelta(days=30)) | ds }}",
+        date_to="{{ params.date_to or dag_run.run_after | ds }}",
         statuses="{{ (params.statuses or []) | tojson }}",
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
         external_id="{{ params.external_id or '' }}",

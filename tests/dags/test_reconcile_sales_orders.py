@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def test_the_form_can_be_sent_as_it_stands() -> None:
     form = dag().params
     values = form.validate()
     assert values["repair"] == "none"
+    assert (values["date_from"], values["date_to"]) == (None, None)
     assert all(form.get_param(name).schema.get("title") for name in values)
 
 
@@ -89,9 +91,36 @@ class TestReconcileSalesOrders:
 
         assert set(report["summary"]["counts"].values()) == {0}
 
-    def _run(self, conf: dict[str, Any], folder: Path) -> dict[str, Any]:
+    @pytest.mark.parametrize(
+        ("run_after", "logical_date"),
+        [
+            # One that a person starts has no logical date; that of a schedule may be the beginning of its interval.
+            ("2025-12-01T05:00:00+00:00", None),
+            ("2025-12-01T06:00:00+00:00", "2025-11-30T06:00:00+00:00"),
+        ],
+        ids=["manual", "scheduled"],
+    )
+    def test_without_dates_it_is_about_the_thirty_days_before_the_run(
+        self, sandbox: Sandbox, connections: object, tmp_path: Path, run_after: str, logical_date: str | None
+    ) -> None:
+        book = Book(sandbox)
+        for day in ("2025-10-31", "2025-11-01", "2025-12-01", "2025-12-02"):
+            book.make(day, f"web-{day}", date=day)
+        when = {
+            "run_after": datetime.datetime.fromisoformat(run_after),
+            "logical_date": None if logical_date is None else datetime.datetime.fromisoformat(logical_date),
+        }
+
+        report = self._run({"report_path": tmp_path.as_uri()}, tmp_path, **when)
+
+        assert (report["summary"]["date_from"], report["summary"]["date_to"]) == ("2025-11-01", "2025-12-01")
+        assert {each["sales_order_id"] for each in report["orders"]} == {
+            str(book.ids[day]) for day in ("2025-11-01", "2025-12-01")
+        }
+
+    def _run(self, conf: dict[str, Any], folder: Path, **when: Any) -> dict[str, Any]:
         seen = set(folder.glob("*/reconciliation.json"))
-        assert str(dag().test(run_conf=conf).state) == "success"
+        assert str(dag().test(run_conf=conf, **when).state) == "success"
         (new,) = set(folder.glob("*/reconciliation.json")) - seen
         assert (new.parent / "reconciliation.html").read_text().startswith("<!doctype html>")
         report: dict[str, Any] = json.loads(new.read_text())
