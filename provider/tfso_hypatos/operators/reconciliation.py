@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.operators.reconciling.arguments import Wanted
-    from tfso_hypatos.operators.reconciling.run import Reconciliation, Tools
+    from tfso_hypatos.operators.reconciling.run import Reconciliation
+    from tfso_hypatos.operators.reconciling.tools import Tools
     from tfso_hypatos.reports.store import Store
 
 
@@ -141,7 +142,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     def _tools(self, context: Context, wanted: Wanted, store: Store) -> Tools:
         from tfso_hypatos.hooks.hypatos import HypatosHook
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.reconciling.run import Tools
+        from tfso_hypatos.operators.reconciling.tools import Tools
 
         tfso = self._stoppable(TfsoHook(self.tfso_conn_id))
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id)) if wanted.external_ids.is_given else None

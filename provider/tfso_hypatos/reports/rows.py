@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from tfso_hypatos.flows.amounts import total
+from tfso_hypatos.flows.expected import Expected
 from tfso_hypatos.flows.intent import Holder, Marker
-from tfso_hypatos.flows.reconciliation import Expected
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.reports.classify import Case, Finding, is_posted
 

@@ -12,8 +12,9 @@ from tfso_hypatos.clients import clock
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.create import find_or_create
+from tfso_hypatos.flows.digests import canonical, digest
 from tfso_hypatos.flows.enrich import OnMissing, enrich, patch_over_order
-from tfso_hypatos.flows.intent import Holder, Intent, canonical, digest
+from tfso_hypatos.flows.intent import Holder, Intent
 from tfso_hypatos.flows.invoice import invoice
 from tfso_hypatos.flows.preview import preview
 from tfso_hypatos.flows.results import RESULT_FIELDS, created_result, invoiced_result, preview_result

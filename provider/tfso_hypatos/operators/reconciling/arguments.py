@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
-from tfso_hypatos.flows.reconciliation import FIRST_YEAR, LAST_YEAR, Expected, OrderFacts, Period
+from tfso_hypatos.flows.expected import Expected
+from tfso_hypatos.flows.reconciliation import FIRST_YEAR, LAST_YEAR, OrderFacts, Period
 from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.operators.external_ids import filled_format, rule_of_format
