@@ -16,6 +16,9 @@ and what is not what it should be.
 It only reads, unless *Repair* says otherwise. Begin with *Show what would be done (dry run)*: it lists what *Repair*
 would do, and changes nothing. Nothing is ever invoiced or deleted.
 
+The log of the task has a table, and says in its last lines where the report is: a file of the worker, unless *Folder for
+the reports* is elsewhere. With *Web address of the folder*, the task's *Details* have a link to it.
+
 Left empty, the dates are the last 30 days. To have the report every morning, set
 `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")`; a scheduled run takes the defaults of the form, so
 set those of *Folder for the reports* and *External ID*, too.
@@ -111,7 +114,16 @@ FORM = {
         type="string",
         minLength=1,
         title="Folder for the reports",
-        description="Each run writes a folder of its own into it. Any URL that Airflow's object storage knows.",
+        description="Each run writes a folder of its own into it. Any URL that Airflow's object storage knows; file:// "
+        "is a folder of the worker.",
+        section="Report",
+    ),
+    "report_url": Param(
+        None,
+        type=["null", "string"],
+        title="Web address of the folder",
+        description="Where people open it, beginning with https://. The task then has a link to its report. Left "
+        "empty: no link.",
         section="Report",
     ),
     "check_lines": Param(
@@ -167,6 +179,8 @@ with DAG(
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
         external_id="{{ params.external_id or '' }}",
         report_path="{{ params.report_path }}/{{ run_id | replace(':', '-') }}",
+        report_url="{{ params.report_url ~ '/' ~ run_id | replace(':', '-') | urlencode "
+        "if params.report_url else '' }}",
         unmarked="{{ params.unmarked }}",
         not_invoiced_after_days="{{ params.not_invoiced_after_days }}",
         not_posted_after_days="{{ params.not_posted_after_days }}",

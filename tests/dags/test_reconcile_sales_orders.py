@@ -6,6 +6,7 @@ import datetime
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -13,6 +14,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 from tests.messy_book import Book, fill
 
+from tfso_hypatos.links.sales_order import REPORT_URL
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.sandbox.server import Sandbox
 
@@ -66,7 +68,8 @@ class TestReconcileSalesOrders:
         book = Book(sandbox)
         fill(book)
         period = {"date_from": "2025-11-01", "date_to": "2025-11-30"}
-        conf = {**period, "report_path": tmp_path.as_uri(), "order_keys": KEYS, "external_id": "{order_key}"}
+        places = {"report_path": tmp_path.as_uri(), "report_url": "https://reports.example"}
+        conf = {**period, **places, "order_keys": KEYS, "external_id": "{order_key}"}
 
         done = self._run({**conf, "repair": "apply"}, tmp_path)
 
@@ -76,6 +79,9 @@ class TestReconcileSalesOrders:
             each.value for each in OrderClass
         } - unseen
         assert done["summary"]["repair"]["done"] == 3
+        folder = quote(done["folder"])
+        assert "%2B" in folder
+        assert done["link"] == f"https://reports.example/{folder}/reconciliation.html"
         after = sandbox.state()
         assert after["enrichment"]["web-4"]["customMetadata"]["tfso"]["salesOrderId"] == str(book.ids["unenriched"])
         (books,) = [each for each in after["organizations"].values() if each["orders"]]
@@ -90,6 +96,7 @@ class TestReconcileSalesOrders:
         report = self._run({**emptied, "report_path": tmp_path.as_uri()}, tmp_path)
 
         assert set(report["summary"]["counts"].values()) == {0}
+        assert not report["link"]
 
     @pytest.mark.parametrize(
         ("run_after", "logical_date"),
@@ -120,8 +127,10 @@ class TestReconcileSalesOrders:
 
     def _run(self, conf: dict[str, Any], folder: Path, **when: Any) -> dict[str, Any]:
         seen = set(folder.glob("*/reconciliation.json"))
-        assert str(dag().test(run_conf=conf, **when).state) == "success"
+        run = dag().test(run_conf=conf, **when)
+        assert str(run.state) == "success"
         (new,) = set(folder.glob("*/reconciliation.json")) - seen
         assert (new.parent / "reconciliation.html").read_text().startswith("<!doctype html>")
-        report: dict[str, Any] = json.loads(new.read_text())
-        return report
+        (task,) = run.get_task_instances()
+        link = task.xcom_pull(task_ids="reconcile", key=REPORT_URL)
+        return {**json.loads(new.read_text()), "folder": new.parent.name, "link": link}

@@ -11,6 +11,7 @@ from typing import Any
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.expected import Expected
 from tfso_hypatos.flows.reconciliation import FIRST_YEAR, LAST_YEAR, OrderFacts, Period
+from tfso_hypatos.hooks.settings import is_url
 from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.operators.external_ids import filled_format, rule_of_format
@@ -80,6 +81,7 @@ class Wanted:
     repair: str
     repair_classes: frozenset[str]
     concurrency: int
+    report_url: str | None
 
 
 class Reader:
@@ -125,6 +127,15 @@ class Reader:
             return frozenset()
         return frozenset(str(each) for each in value)
 
+    def address(self, value: Any, place: str) -> str | None:
+        """Return a web address, or None if none was given."""
+        if not given(value):
+            return None
+        if is_url(str(value)):
+            return str(value)
+        self.problems.append(Problem(place, "a web address is needed, that begins with https:// or http://"))
+        return None
+
     def external_ids(self, value: Any, place: str) -> ExternalIds:
         """Return how the keys of the records are known."""
         if isinstance(value, str) and value.lstrip().startswith('{"'):
@@ -166,6 +177,7 @@ def wanted_of(arguments: Mapping[str, Any]) -> Wanted:
         repair=repair,
         repair_classes=classes if repair != "none" else frozenset(),
         concurrency=reader.whole(arguments["concurrency"], "concurrency", 1),
+        report_url=reader.address(arguments["report_url"], "report_url"),
     )
     if not given(arguments["report_path"]):
         reader.problems.append(Problem("report_path", "a folder is needed"))
