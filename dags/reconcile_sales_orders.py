@@ -16,8 +16,8 @@ and what is not what it should be.
 It only reads, unless *Repair* says otherwise. Begin with *Show what would be done (dry run)*: it lists what *Repair*
 would do, and changes nothing. Nothing is ever invoiced or deleted.
 
-The log of the task has a table, and says in its last lines where the report is: a file of the worker, unless *Folder for
-the reports* is elsewhere. With *Web address of the folder*, the task's *Details* have a link to it.
+The log of the task has a table, and says in its last lines where the report is: a file of the worker, unless *Folder
+for the reports* is elsewhere. With *Web address of the folder*, the task's *Details* have a link to it.
 
 Left empty, the dates are the last 30 days. To have the report every morning, set
 `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")`; a scheduled run takes the defaults of the form, so
