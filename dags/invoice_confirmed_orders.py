@@ -86,7 +86,7 @@ with DAG(
         map_index_template="{{ task.sales_order_id.sales_order_id }}",
         deferrable=True,
         poke_interval=10,
-        timeout=timedelta(days=1).total_seconds(),
+        timeout=timedelta(days=1),
     ).expand(sales_order_id=invoice.output)
 
     # Orders that people make have no key of ours, so the record in Hypatos is named after the order itself.

@@ -69,7 +69,7 @@ with DAG(
         map_index_template="{{ task.sales_order_id.order_key }}",
         deferrable=True,
         poke_interval=10,
-        timeout=timedelta(days=1).total_seconds(),
+        timeout=timedelta(days=1),
     ).expand(sales_order_id=invoice.output)
     # [END wait]
     enrich = EnrichSalesOrdersOperator(task_id="enrich", orders=invoice.output, on_missing="insert")

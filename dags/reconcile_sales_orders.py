@@ -13,8 +13,15 @@ Compares the sales orders of a period in **24SevenOffice** with their markers, t
 report for people (HTML) and for tools (CSV, JSON): what is not invoiced, not posted, not enriched, what exists twice,
 and what is not what it should be.
 
-It only reads, unless *Repair* says otherwise. Begin with *Show what would be done*: it lists what *Repair* would do,
-and changes nothing. Nothing is ever invoiced or deleted.
+It only reads, unless *Repair* says otherwise. Begin with *Show what would be done (dry run)*: it lists what *Repair*
+would do, and changes nothing. Nothing is ever invoiced or deleted.
+
+The log of the task has a table, and says in its last lines where the report is: a file of the worker, unless *Folder
+for the reports* is elsewhere. With *Web address of the folder*, the task's *Details* have a link to it.
+
+Left empty, the dates are the last 30 days. To have the report every morning, set
+`schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")`; a scheduled run takes the defaults of the form, so
+set those of *Folder for the reports* and *External ID*, too.
 """
 
 # [START params]
@@ -26,10 +33,18 @@ CLASSES = {
 
 FORM = {
     "date_from": Param(
-        "2026-11-01", type="string", format="date", title="First order date", description="This day is included."
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Order date from",
+        description="This day is included. Left empty: 30 days before the day of the run.",
     ),
     "date_to": Param(
-        "2026-11-30", type="string", format="date", title="Last order date", description="This day is included, too."
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Order date to",
+        description="This day is included, too. Left empty: the day of the run.",
     ),
     "statuses": Param(
         [],
@@ -88,17 +103,27 @@ FORM = {
     "external_id": Param(
         None,
         type=["null", "string"],
-        title="External ID in Hypatos",
-        description="How the key of a record is made: a text with {order_key} (needs the order numbers above), "
-        "{order_id}, {reference_number}, {customer_id} or {invoice_number} in it. Left empty: Hypatos is not compared.",
+        title="External ID",
+        description="How the key of a record is made, such as sales-order-{sales_order_id}: a text with "
+        "{sales_order_id}, {invoice_number}, {reference_number}, {customer_id} or {order_key} (needs the order numbers "
+        "above) in it. Left empty: Hypatos is not compared.",
         section="Hypatos",
     ),
     "report_path": Param(
         "file:///tmp/reconciliation",
         type="string",
         minLength=1,
-        title="Folder for reports",
-        description="Each run writes a folder of its own into it. Any URL that Airflow's object storage knows.",
+        title="Folder for the reports",
+        description="Each run writes a folder of its own into it. Any URL that Airflow's object storage knows; file:// "
+        "is a folder of the worker.",
+        section="Report",
+    ),
+    "report_url": Param(
+        None,
+        type=["null", "string"],
+        title="Web address of the folder",
+        description="Where people open it, beginning with https://. The task then has a link to its report. Left "
+        "empty: no link.",
         section="Report",
     ),
     "check_lines": Param(
@@ -112,8 +137,12 @@ FORM = {
     "repair": Param(
         "none",
         type="string",
-        enum=["none", "dry_run", "apply"],
-        values_display={"none": "Only report", "dry_run": "Show what would be done", "apply": "Repair"},
+        enum=["none", "preview", "apply"],
+        values_display={
+            "none": "Only report",
+            "preview": "Show what would be done (dry run)",
+            "apply": "Repair",
+        },
         title="Repair",
         description="Nothing is ever invoiced or deleted; what may be a person's work is left to the person.",
         section="Repair",
@@ -143,12 +172,15 @@ with DAG(
     # [START reconcile]
     ReconcileSalesOrdersOperator(
         task_id="reconcile",
-        date_from="{{ params.date_from }}",
-        date_to="{{ params.date_to }}",
+        # A run that a person starts need not have a logical date; a retry is about the same days as the first try.
+        date_from="{{ params.date_from or (dag_run.run_after - macros.timedelta(days=30)) | ds }}",
+        date_to="{{ params.date_to or dag_run.run_after | ds }}",
         statuses="{{ (params.statuses or []) | tojson }}",
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
         external_id="{{ params.external_id or '' }}",
         report_path="{{ params.report_path }}/{{ run_id | replace(':', '-') }}",
+        report_url="{{ params.report_url ~ '/' ~ run_id | replace(':', '-') | urlencode "
+        "if params.report_url else '' }}",
         unmarked="{{ params.unmarked }}",
         not_invoiced_after_days="{{ params.not_invoiced_after_days }}",
         not_posted_after_days="{{ params.not_posted_after_days }}",

@@ -10,6 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
+def _revive(
+    kind: type[TfsoHypatosError], arguments: tuple[object, ...], attributes: dict[str, object]
+) -> TfsoHypatosError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    return error
+
+
 class TfsoHypatosError(Exception):
     """Root of every error this provider raises.
 
@@ -21,6 +30,10 @@ class TfsoHypatosError(Exception):
     permanent: bool = False
     ambiguous: bool = False
     retry_after: float | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Without this, a process that is handed an error would call its constructor with the text alone.
+        return _revive, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(TfsoHypatosError):
@@ -50,9 +63,6 @@ class InvalidInput(TfsoHypatosError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(map(str, self.problems)) + " (nothing was sent)")
-
-    def __reduce__(self) -> tuple[type[InvalidInput], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
 
 
 class ConnectionFailed(TfsoHypatosError):
@@ -124,13 +134,6 @@ class UnexpectedResponse(NoAnswer):
     """The server answered something that is not an answer to this request."""
 
 
-def _revive(kind: type[ApiError], arguments: tuple[object, ...], attributes: dict[str, object]) -> ApiError:
-    error = kind.__new__(kind, *arguments)
-    error.args = arguments
-    error.__dict__.update(attributes)
-    return error
-
-
 class ApiError(TfsoHypatosError):
     """The API refused a request.
 
@@ -161,9 +164,6 @@ class ApiError(TfsoHypatosError):
         self.tracking_id = tracking_id
         self.trace_id = trace_id
         self.retry_after = retry_after
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (type(self), self.args, self.__dict__)
 
 
 class BadRequest(ApiError):
@@ -280,21 +280,6 @@ class BatchFailed(TfsoHypatosError):
         listed = [str(failure) for failure in self.failures] + ([f"and {more} more, see the log"] if more > 0 else [])
         by_kind = ", ".join(f"{count} × {kind}" for kind, count in sorted(self.counts.items()))
         super().__init__(f"{message} ({by_kind}). {' | '.join(listed)}")
-        self._message = message
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _again, (type(self), self._message, self.failures, self.counts, self.permanent, self.retry_after)
-
-
-def _again(
-    kind: type[BatchFailed],
-    message: str,
-    failures: Sequence[Failure],
-    counts: Mapping[str, int],
-    permanent: bool,
-    retry_after: float | None,
-) -> BatchFailed:
-    return kind(message, failures, counts, permanent=permanent, retry_after=retry_after)
 
 
 class DryRunIncomplete(BatchFailed):

@@ -165,5 +165,6 @@ def get_provider_info() -> dict[str, Any]:
             "tfso_hypatos.links.sales_order.SalesOrderLink",
             "tfso_hypatos.links.sales_order.InvoiceLink",
             "tfso_hypatos.links.sales_order.HypatosDocumentLink",
+            "tfso_hypatos.links.sales_order.ReconciliationReportLink",
         ],
     }

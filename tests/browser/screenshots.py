@@ -128,11 +128,11 @@ def _reconciliation(ui: AirflowUi, running: stage.Stage) -> None:
     dag_id, run_id = "reconcile_sales_orders", "november"
     keys = [order["order_key"] for order in messy_book.expected()]
     sections: dict[str, Values] = {
-        "Run Parameters": {"First order date": "2025-11-01", "Last order date": "2025-11-30"},
+        "Run Parameters": {"Order date from": "2025-11-01", "Order date to": "2025-11-30"},
         "What counts as late": {"May be in work for (minutes)": 0},
         "Source": {"Order numbers of the source": "\n".join(keys)},
-        "Hypatos": {"External ID in Hypatos": "{order_key}"},
-        "Report": {"Folder for reports": running.folder.as_uri()},
+        "Hypatos": {"External ID": "{order_key}"},
+        "Report": {"Folder for the reports": running.folder.as_uri()},
     }
     ui.trigger(dag_id, run_id, sections)
     _ended(ui, dag_id, run_id, running)

@@ -19,10 +19,10 @@ def test_the_form_leads_to_a_report_that_a_person_can_open(ui: AirflowUi, on_sta
         DAG_ID,
         RUN_ID,
         {
-            "Run Parameters": {"First order date": "2025-03-01", "Last order date": "2025-03-31"},
+            "Run Parameters": {"Order date from": "2025-03-01", "Order date to": "2025-03-31"},
             "Source": {"Order numbers of the source": "web-reconciled\nweb-lost"},
-            "Hypatos": {"External ID in Hypatos": "{order_key}"},
-            "Report": {"Folder for reports": on_stage.folder.as_uri()},
+            "Hypatos": {"External ID": "{order_key}"},
+            "Report": {"Folder for the reports": on_stage.folder.as_uri()},
         },
     )
 

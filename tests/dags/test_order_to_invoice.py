@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from airflow.sdk import DAG, Param
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.sdk.execution_time import task_runner
+from airflow.serialization.serialized_objects import DagSerialization
 
 from tfso_hypatos.sandbox.server import Sandbox
 from tfso_hypatos.sandbox.settings import ORGANIZATION
@@ -163,6 +165,19 @@ def _orders(count: int) -> list[dict[str, Any]]:
         {"order_key": f"web-{n}", "order": {"customer": {"id": n, "name": "Åse Sørby"}}, "lines": [line, line]}
         for n in range(1, count + 1)
     ]
+
+
+@pytest.mark.parametrize("dag_id", ["orders_to_invoices", "invoice_confirmed_orders"])
+def test_a_mapped_sensor_takes_its_time_out_as_any_other(dag_id: str) -> None:
+    dag = _dag(dag_id)
+    wait = dag.get_task("wait")
+    assert isinstance(wait, MappedOperator)
+    unmapped: Any = wait.unmap({"sales_order_id": 7})
+
+    serialized: Any = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+
+    assert serialized.get_task("wait").partial_kwargs["timeout"] == timedelta(days=1)
+    assert unmapped.timeout == 86_400
 
 
 class TestOrdersToInvoices:

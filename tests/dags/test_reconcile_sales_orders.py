@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -12,6 +14,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 from tests.messy_book import Book, fill
 
+from tfso_hypatos.links.sales_order import REPORT_URL
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.sandbox.server import Sandbox
 
@@ -37,6 +40,7 @@ def test_the_form_can_be_sent_as_it_stands() -> None:
     form = dag().params
     values = form.validate()
     assert values["repair"] == "none"
+    assert (values["date_from"], values["date_to"]) == (None, None)
     assert all(form.get_param(name).schema.get("title") for name in values)
 
 
@@ -64,7 +68,8 @@ class TestReconcileSalesOrders:
         book = Book(sandbox)
         fill(book)
         period = {"date_from": "2025-11-01", "date_to": "2025-11-30"}
-        conf = {**period, "report_path": tmp_path.as_uri(), "order_keys": KEYS, "external_id": "{order_key}"}
+        places = {"report_path": tmp_path.as_uri(), "report_url": "https://reports.example"}
+        conf = {**period, **places, "order_keys": KEYS, "external_id": "{order_key}"}
 
         done = self._run({**conf, "repair": "apply"}, tmp_path)
 
@@ -74,6 +79,9 @@ class TestReconcileSalesOrders:
             each.value for each in OrderClass
         } - unseen
         assert done["summary"]["repair"]["done"] == 3
+        folder = quote(done["folder"])
+        assert "%2B" in folder
+        assert done["link"] == f"https://reports.example/{folder}/reconciliation.html"
         after = sandbox.state()
         assert after["enrichment"]["web-4"]["customMetadata"]["tfso"]["salesOrderId"] == str(book.ids["unenriched"])
         (books,) = [each for each in after["organizations"].values() if each["orders"]]
@@ -88,11 +96,41 @@ class TestReconcileSalesOrders:
         report = self._run({**emptied, "report_path": tmp_path.as_uri()}, tmp_path)
 
         assert set(report["summary"]["counts"].values()) == {0}
+        assert not report["link"]
 
-    def _run(self, conf: dict[str, Any], folder: Path) -> dict[str, Any]:
+    @pytest.mark.parametrize(
+        ("run_after", "logical_date"),
+        [
+            # One that a person starts has no logical date; that of a schedule may be the beginning of its interval.
+            ("2025-12-01T05:00:00+00:00", None),
+            ("2025-12-01T06:00:00+00:00", "2025-11-30T06:00:00+00:00"),
+        ],
+        ids=["manual", "scheduled"],
+    )
+    def test_without_dates_it_is_about_the_thirty_days_before_the_run(
+        self, sandbox: Sandbox, connections: object, tmp_path: Path, run_after: str, logical_date: str | None
+    ) -> None:
+        book = Book(sandbox)
+        for day in ("2025-10-31", "2025-11-01", "2025-12-01", "2025-12-02"):
+            book.make(day, f"web-{day}", date=day)
+        when = {
+            "run_after": datetime.datetime.fromisoformat(run_after),
+            "logical_date": None if logical_date is None else datetime.datetime.fromisoformat(logical_date),
+        }
+
+        report = self._run({"report_path": tmp_path.as_uri()}, tmp_path, **when)
+
+        assert (report["summary"]["date_from"], report["summary"]["date_to"]) == ("2025-11-01", "2025-12-01")
+        assert {each["sales_order_id"] for each in report["orders"]} == {
+            str(book.ids[day]) for day in ("2025-11-01", "2025-12-01")
+        }
+
+    def _run(self, conf: dict[str, Any], folder: Path, **when: Any) -> dict[str, Any]:
         seen = set(folder.glob("*/reconciliation.json"))
-        assert str(dag().test(run_conf=conf).state) == "success"
+        run = dag().test(run_conf=conf, **when)
+        assert str(run.state) == "success"
         (new,) = set(folder.glob("*/reconciliation.json")) - seen
         assert (new.parent / "reconciliation.html").read_text().startswith("<!doctype html>")
-        report: dict[str, Any] = json.loads(new.read_text())
-        return report
+        (task,) = run.get_task_instances()
+        link = task.xcom_pull(task_ids="reconcile", key=REPORT_URL)
+        return {**json.loads(new.read_text()), "folder": new.parent.name, "link": link}

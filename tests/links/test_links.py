@@ -7,7 +7,14 @@ from airflow.sdk.execution_time.xcom import XCom
 
 from tfso_hypatos.get_provider_info import get_provider_info
 from tfso_hypatos.links import sales_order
-from tfso_hypatos.links.sales_order import HypatosDocumentLink, InvoiceLink, SalesOrderLink, StoredLink
+from tfso_hypatos.links.sales_order import (
+    HypatosDocumentLink,
+    InvoiceLink,
+    ReconciliationReportLink,
+    SalesOrderLink,
+    StoredLink,
+)
+from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     EnrichSalesOrderOperator,
@@ -15,7 +22,7 @@ from tfso_hypatos.operators.sales_order import (
 )
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
-LINKS: list[type[StoredLink]] = [SalesOrderLink, InvoiceLink, HypatosDocumentLink]
+LINKS: list[type[StoredLink]] = [SalesOrderLink, InvoiceLink, HypatosDocumentLink, ReconciliationReportLink]
 
 
 @pytest.mark.parametrize("link_class", LINKS)
@@ -63,6 +70,7 @@ def test_links_have_names_of_their_own_and_are_all_registered() -> None:
         (InvoiceSalesOrderOperator, {SalesOrderLink, InvoiceLink}),
         (InvoiceTransactionSensor, {SalesOrderLink, InvoiceLink}),
         (EnrichSalesOrderOperator, {SalesOrderLink, InvoiceLink, HypatosDocumentLink}),
+        (ReconcileSalesOrdersOperator, {ReconciliationReportLink}),
     ],
 )
 def test_every_task_shows_its_links(operator_class: Any, links: set[type[StoredLink]]) -> None:

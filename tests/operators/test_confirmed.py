@@ -550,11 +550,15 @@ class TestEnrich:
         invoiced = run.execute(batch(listed(run)))
         items = [invoiced[0], {"sales_order_id": second, "external_id": "own"}]
         enrich = EnrichSalesOrdersOperator(
-            task_id="enrich", orders=items, external_id_format="order-{sales_order_id}", on_missing="insert"
+            task_id="enrich", orders=items, external_id_format="sales-order-{sales_order_id}", on_missing="insert"
         )
         run.execute(enrich)
-        assert sorted(log.records) == [f"order-{first}", "own"]
+        assert sorted(log.records) == ["own", f"sales-order-{first}"]
 
-    def test_one_key_for_all_is_refused(self, run: Run, log: Log) -> None:
-        with pytest.raises(InvalidInput, match=r"external_id_format: .* must stand in it"):
-            run.execute(EnrichSalesOrdersOperator(task_id="enrich", orders=[], external_id_format="order"))
+    @pytest.mark.parametrize(
+        "name", ["order", "{customer_id}", "{sales_order_id}-{customer_id}", "{sales_order_id}-{}"]
+    )
+    def test_a_key_that_is_the_same_for_all_or_keeps_its_braces_is_refused(self, run: Run, log: Log, name: str) -> None:
+        with pytest.raises(InvalidInput, match=r"external_id_format: a text with \{sales_order_id\} in it is needed"):
+            run.execute(EnrichSalesOrdersOperator(task_id="enrich", orders=[], external_id_format=name))
+        assert log.sandbox.requests() == []

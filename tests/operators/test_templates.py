@@ -102,6 +102,7 @@ DOCUMENTED: dict[Any, set[str]] = {
         "date_from",
         "date_to",
         "report_path",
+        "report_url",
         "statuses",
         "expected",
         "expected_path",

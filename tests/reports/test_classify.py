@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reports.conftest import LONG_AGO, NOW, draft, order, record
 
-from tfso_hypatos.flows.reconciliation import Expected, LineFacts
+from tfso_hypatos.flows.expected import Expected
+from tfso_hypatos.flows.reconciliation import LineFacts
 from tfso_hypatos.reports.classes import MEANINGS, OrderClass
 from tfso_hypatos.reports.classify import Case, Rules, classify
 

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reports.conftest import NOW, draft, order
 
-from tfso_hypatos.flows.reconciliation import Expected, LineFacts
+from tfso_hypatos.flows.expected import Expected
+from tfso_hypatos.flows.reconciliation import LineFacts
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.reports.classify import Case, Finding
 from tfso_hypatos.reports.page import MOST_SHOWN, write_html

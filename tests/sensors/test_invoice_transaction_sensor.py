@@ -26,6 +26,7 @@ from tfso_hypatos.exceptions import (
     TransactionNeverPosted,
 )
 from tfso_hypatos.flows import transaction
+from tfso_hypatos.flows.results import InvoiceResult
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import retry
 from tfso_hypatos.sensors.invoice_transaction import RESULT_KEYS, InvoiceTransactionSensor
@@ -329,6 +330,10 @@ def test_what_a_later_version_tells_on_top_is_left_out() -> None:
 def test_any_other_event_raises(event: Any) -> None:
     with pytest.raises(EventError):
         sensing(7).execute_complete({}, event, 7)
+
+
+def test_it_takes_from_an_event_all_that_a_posted_invoice_hands_on() -> None:
+    assert tuple(InvoiceResult.__annotations__) == RESULT_KEYS
 
 
 @pytest.mark.parametrize(("order_key", "name"), [("web-1", "web-1"), (None, None)])

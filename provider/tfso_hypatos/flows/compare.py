@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tfso_hypatos.flows.intent import digest
+from tfso_hypatos.flows.digests import digest
 from tfso_hypatos.models.base import plain_number
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate
 from tfso_hypatos.models.tfso_read import SalesOrder, SalesOrderLine

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import hashlib
 import re
 import secrets
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
-from tfso_hypatos.clients.messages import encode
 from tfso_hypatos.exceptions import InvalidInput, Problem
-from tfso_hypatos.models.base import plain_number, validate
+from tfso_hypatos.flows.digests import canonical, digest
+from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.tfso import Line, SalesOrderCreate
 from tfso_hypatos.models.tfso_read import SalesOrder
 
@@ -32,16 +29,6 @@ _SENT = "!"
 _MARKER = re.compile(rf"af:([a-z2-7]{{{_KEY}}})/([a-z2-7]{{{_CONTENT}}})/({_HOLDER})({_SENT}?)")
 _NO_KEY = frozenset({"", "none", "null", "nan", "undefined"})
 """What a template renders when there is no order number: all such orders would become one."""
-
-
-def digest(length: int, *parts: object) -> str:
-    """Return a short hash of parts, each kept apart from the next.
-
-    :param length: characters of base 32.
-    :param parts: what is hashed, as text.
-    """
-    hashed = hashlib.sha256(encode([str(part) for part in parts])).digest()
-    return base64.b32encode(hashed).decode().lower()[:length]
 
 
 @dataclass(frozen=True)
@@ -188,23 +175,6 @@ def fingerprint(order: SalesOrderCreate, lines: Sequence[Line]) -> str:
     """
     header = canonical({name: value for name, value in order.to_wire().items() if name != "status"})
     return digest(_CONTENT, header, *sorted(canonical(line.to_wire()) for line in lines))
-
-
-def canonical(value: Any) -> str:
-    """Return a text that is the same for equal values: equal numbers, and objects whatever the order of their names."""
-    match value:
-        case Mapping():
-            return "{" + ",".join(f"{name}:{canonical(value[name])}" for name in sorted(value)) + "}"
-        case list() | tuple():
-            return "[" + ",".join(map(canonical, value)) + "]"
-        case bool() | None:
-            return str(value)
-        case int() | Decimal():
-            return plain_number(value)
-        case datetime.date():
-            return value.isoformat()
-        case _:
-            return repr(str(value))
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Settings:
         ]
         if missing or url is None:
             raise ConfigurationError(f"connection {conn_id!r} lacks {', '.join(missing)}")
-        if not _is_url(url):
+        if not is_url(url):
             raise ConfigurationError(f"connection {conn_id!r}: the host is no URL that begins with http:// or https://")
         return cls(conn_id, url.rstrip("/"), connection.login or "", connection.password or "", extra)
 
@@ -161,7 +161,8 @@ class Settings:
         return None if "{" in filled or "}" in filled else filled
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Say whether a text is a web address."""
     try:
         parts = urlsplit(text)
         _ = parts.port

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tfso_hypatos.links.sales_order import DOCUMENT_URL, INVOICE_URL, ORDER_URL, stored_addresses
+from tfso_hypatos.links.sales_order import DOCUMENT_URL, INVOICE_URL, ORDER_URL, REPORT_URL, stored_addresses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,6 +54,11 @@ def push_document_address(context: Context, settings: Settings, external_id: str
     fields = {"external_id": external_id, "document_id": document_id}
     address = settings.template("document_url_template", fields)
     _push(context, {DOCUMENT_URL: address} if address is not None else {})
+
+
+def push_report_address(context: Context, address: str) -> None:
+    """Store the address of a report; never fails."""
+    _push(context, {REPORT_URL: address})
 
 
 def _push(context: Context, addresses: Mapping[str, str]) -> None:

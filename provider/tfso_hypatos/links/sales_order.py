@@ -1,4 +1,4 @@
-"""Links to the order, the invoice and the Hypatos document, by the URL templates of the connections."""
+"""Links to the order, the invoice, the Hypatos document, and the report of a reconciliation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ORDER_URL = "tfso_order_url"
 INVOICE_URL = "tfso_invoice_url"
 DOCUMENT_URL = "hypatos_document_url"
+REPORT_URL = "tfso_report_url"
 
 
 def stored_addresses(task: Any) -> dict[str, str]:
@@ -64,3 +65,10 @@ class HypatosDocumentLink(StoredLink):
 
     name = "Hypatos document"
     url_key = DOCUMENT_URL
+
+
+class ReconciliationReportLink(StoredLink):
+    """The report of a reconciliation."""
+
+    name = "Report"
+    url_key = REPORT_URL

@@ -158,8 +158,7 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
         from tfso_hypatos.flows.results import approval_facts
         from tfso_hypatos.models.base import amount
 
-        names = ("sales_order_id", "order_key", "invoice_date", "due_date", "payment_terms")
-        task, earlier = invoice_order(hook.organization, {name: getattr(self, name) for name in names})
+        task, earlier = invoice_order(hook.organization, vars(self))
         threshold = amount(self.approve_below, "approve_below") if given(self.approve_below) else None
         currency = str(self.approve_below_currency) if given(self.approve_below_currency) else None
         self.assigned_users = _users(self.assigned_users)

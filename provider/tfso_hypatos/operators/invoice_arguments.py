@@ -27,9 +27,6 @@ DETAILS: Mapping[str, str] = {
 }
 """The arguments that say how an order is invoiced, and what the API calls them."""
 
-INVOICE_ARGUMENTS = ("sales_order_id", "order_key", "expected_gross_amount", "expected_status", *DETAILS)
-"""Everything that is said about one order that is to be invoiced."""
-
 
 class InvoicingOperator(ApiOperator):
     """Base of the operators that invoice: a DAG with two of them has nobody who goes on without taking over."""
@@ -67,7 +64,7 @@ def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Invo
     """Return what is to be invoiced, and the result of the earlier task if one was given.
 
     :param organization: organization id.
-    :param arguments: those named in :data:`INVOICE_ARGUMENTS`, as they were given.
+    :param arguments: the task's own by name, as :func:`expected_order` takes them.
     :raises InvalidInput: if one breaks a rule, it is named; or if the earlier task says that a person rejected it.
     """
     order, earlier = expected_order(organization, arguments)
@@ -81,8 +78,9 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
     """Return what an order must be, approved or not, and the result of the earlier task if one was given.
 
     :param organization: organization id.
-    :param arguments: those named in :data:`INVOICE_ARGUMENTS`, as they were given; each may be left out but the order.
-        And ``item_status``: the status that an item of a batch expects besides.
+    :param arguments: the task's own by name, as they were given: ``sales_order_id``, and perhaps ``order_key``,
+        ``expected_gross_amount``, ``expected_status`` and those named in :data:`DETAILS`; others are not looked at. Of
+        an item of a batch, ``item_status`` as well: the status that it expects besides.
     :raises InvalidInput: if one breaks a rule; it is named.
     """
     from tfso_hypatos.flows.billing import InvoiceOrder, Payer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tfso_hypatos.links.sales_order import ReconciliationReportLink
 from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator, holder_of
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from tfso_hypatos.operators.reconciling.arguments import Wanted
-    from tfso_hypatos.operators.reconciling.run import Reconciliation, Tools
+    from tfso_hypatos.operators.reconciling.run import Reconciliation
+    from tfso_hypatos.operators.reconciling.tools import Tools
     from tfso_hypatos.reports.store import Store
 
 
@@ -34,21 +36,23 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     :param date_to: last order date, ``YYYY-MM-DD``; it is included. (templated)
     :param report_path: folder that the report is written to; one that is there is replaced. Any URL that Airflow's
         object storage knows. (templated)
+    :param report_url: web address at which people open that folder; the task then links to the report. (templated)
     :param statuses: only orders with one of these statuses: a list, or text with commas; left out, all. Twins with
         other statuses are not seen. (templated)
     :param expected: business orders that the source knows of: a list of order keys, of objects with ``order_key`` and
         perhaps ``order``, ``lines`` and ``external_id``, or what a batch returned; or its JSON text. (templated)
     :param expected_path: instead of ``expected``, a file of JSON lines, one such object in each; or a folder of them.
         (templated)
-    :param external_id: key of an order's record in Hypatos: a text with ``{order_id}``, ``{invoice_number}``,
-        ``{reference_number}``, ``{customer_id}`` or, with ``expected``, ``{order_key}`` in it; or a mapping from order
-        ids. Left out, Hypatos is not asked. (templated)
+    :param external_id: key of an order's record in Hypatos: a text with ``{sales_order_id}``,
+        ``{invoice_number}``, ``{reference_number}``, ``{customer_id}`` or, with ``expected``, ``{order_key}`` in it,
+        such as ``sales-order-{sales_order_id}``; or a mapping from order ids. Left out, Hypatos is not asked.
+        (templated)
     :param unmarked: ``report`` orders without a marker, or ``ignore`` them. (templated)
     :param not_invoiced_after_days: days after which an order should be invoiced. (templated)
     :param not_posted_after_days: days after which an invoice should be posted. (templated)
     :param grace_minutes: minutes for which an order that changed may be in work. (templated)
     :param check_lines: read the lines of orders that are not invoiced (``open``), or of ``all``. (templated)
-    :param repair: ``none``, ``dry_run`` (lists what ``apply`` would do) or ``apply``. (templated)
+    :param repair: ``none``, ``preview`` (lists what ``apply`` would do) or ``apply``. (templated)
     :param repair_classes: what may be repaired: ``not_enriched``, ``enrichment_differs``, ``stray_without_lines``; a
         list, or text with commas. (templated)
     :param concurrency: orders looked at at a time.
@@ -64,6 +68,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         "date_from",
         "date_to",
         "report_path",
+        "report_url",
         "statuses",
         "expected",
         "expected_path",
@@ -79,6 +84,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         "hypatos_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"expected": "json"}
+    operator_extra_links = (ReconciliationReportLink(),)
     ui_color = "#f3ecdd"
 
     def __init__(
@@ -87,6 +93,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         date_from: str | datetime.date | XComArg,
         date_to: str | datetime.date | XComArg,
         report_path: str | XComArg,
+        report_url: str | XComArg | None = None,
         statuses: Sequence[str] | str | XComArg | None = None,
         expected: Sequence[Any] | Mapping[str, Any] | str | XComArg | None = None,
         expected_path: str | XComArg | None = None,
@@ -108,6 +115,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         self.date_from = date_from
         self.date_to = date_to
         self.report_path = report_path
+        self.report_url = report_url
         self.statuses = statuses
         self.expected = expected
         self.expected_path = expected_path
@@ -135,12 +143,12 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         with ending_at_once():
             wanted = wanted_of(vars(self))
             with tempfile.TemporaryDirectory(prefix="reconciliation-") as folder, Store(Path(folder) / "db") as store:
-                return self._reconcile(wanted, self._tools(context, wanted, store))
+                return self._reconcile(context, wanted, self._tools(context, wanted, store))
 
     def _tools(self, context: Context, wanted: Wanted, store: Store) -> Tools:
         from tfso_hypatos.hooks.hypatos import HypatosHook
         from tfso_hypatos.hooks.tfso import TfsoHook
-        from tfso_hypatos.operators.reconciling.run import Tools
+        from tfso_hypatos.operators.reconciling.tools import Tools
 
         tfso = self._stoppable(TfsoHook(self.tfso_conn_id))
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id)) if wanted.external_ids.is_given else None
@@ -152,20 +160,28 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         try_number = 1 if identity is None else identity.try_number
         return Tools(tfso, hypatos, store, me, timing, lambda: self._killed, try_number)
 
-    def _leave_report(self, path: str, run: Reconciliation, error: BaseException) -> None:
-        from tfso_hypatos.operators.reconciling.files import write_report
+    def _write(self, context: Context, wanted: Wanted, run: Reconciliation) -> dict[str, str]:
+        from tfso_hypatos.links.addresses import push_report_address
+        from tfso_hypatos.operators.reconciling.files import address_of, write_report
 
+        paths = write_report(str(self.report_path), run.summary, run.store, run.try_name)
+        if wanted.report_url is not None:
+            paths["url"] = address_of(wanted.report_url)
+            push_report_address(context, paths["url"])
+        return paths
+
+    def _leave_report(self, context: Context, wanted: Wanted, run: Reconciliation, error: BaseException) -> None:
         run.cut_off(error)
         try:
-            paths = write_report(path, run.summary, run.store, run.try_name)
+            paths = self._write(context, wanted, run)
         except Exception:
             self.log.exception("The report of what was done until then could not be written")
         else:
-            self.log.warning("The report of what was done until then is %s", paths["html"])
+            self.log.warning("The report of what was done until then is %s", paths.get("url", paths["html"]))
 
-    def _reconcile(self, wanted: Wanted, tools: Tools) -> dict[str, Any]:
+    def _reconcile(self, context: Context, wanted: Wanted, tools: Tools) -> dict[str, Any]:
         from tfso_hypatos.operators.batch.loop import run_on_a_loop
-        from tfso_hypatos.operators.reconciling.files import log_report, write_report
+        from tfso_hypatos.operators.reconciling.files import log_report
         from tfso_hypatos.operators.reconciling.run import Reconciliation
         from tfso_hypatos.operators.reconciling.sources import keep_expected
 
@@ -173,17 +189,16 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         summary = run.summary
         if given(self.expected) or given(self.expected_path):
             summary.notes += keep_expected(self.expected, self.expected_path, tools.tfso.organization, tools.store)
-        path = str(self.report_path)
         try:
             run_on_a_loop(run.run, self.on_kill)
         except BaseException as end:
             if wanted.repair == "apply":
                 # What was repaired until then has to be on record, whatever ended it.
-                self._leave_report(path, run, end)
+                self._leave_report(context, wanted, run, end)
             raise
-        paths = write_report(path, summary, tools.store, run.try_name)
+        paths = self._write(context, wanted, run)
         log_report(summary, tools.store)
-        self.log.info("The report is %s", paths["html"])
+        self.log.info("The report is %s", paths.get("url", paths["html"]))
         if (error := run.error()) is not None:
             raise error
         return {**summary.as_dict(), "paths": paths}

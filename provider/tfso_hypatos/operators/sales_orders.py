@@ -12,6 +12,7 @@ from tfso_hypatos.operators.arguments import TaskIdentity, created_from, given, 
 from tfso_hypatos.operators.base import holder_of
 from tfso_hypatos.operators.batch.operator import BatchOperator
 from tfso_hypatos.operators.enrichment import on_missing_of
+from tfso_hypatos.operators.external_ids import rule_of_format
 from tfso_hypatos.operators.invoice_arguments import DETAILS, InvoicingOperator
 from tfso_hypatos.operators.preview_table import preview_table
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
@@ -277,7 +278,6 @@ class EnrichSalesOrdersOperator(BatchOperator):
         hypatos = self._stoppable(HypatosHook(self.hypatos_conn_id))
         _ = hypatos.settings
         key = str(self.external_id_format) if given(self.external_id_format) else None
-        if key is not None and "{sales_order_id}" not in key:
-            rule = "{sales_order_id} must stand in it, else all orders would have the same key"
+        if key is not None and (rule := rule_of_format(key, ("sales_order_id",))) is not None:
             raise InvalidInput([Problem("external_id_format", rule)])
         return Enriching(hypatos, self._stoppable(TfsoHook(self.tfso_conn_id)), on_missing_of(self.on_missing), key)

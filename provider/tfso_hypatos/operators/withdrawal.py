@@ -74,8 +74,7 @@ class WithdrawSalesOrderOperator(ApiOperator):
     def _withdraw(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
         from tfso_hypatos.flows.withdrawal import withdraw_order
 
-        arguments = {"sales_order_id": self.sales_order_id, "order_key": self.order_key}
-        task, earlier = expected_order(hook.organization, arguments)
+        task, earlier = expected_order(hook.organization, vars(self))
         if earlier.get("approved") is True:
             rule = "the order was approved: the task that asked for the approval says so"
             raise InvalidInput([Problem("sales_order_id.approved", rule)])

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from tfso_hypatos.flows.amounts import is_same, is_total_of, unit_of
-from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts, RecordFacts, same_id
+from tfso_hypatos.flows.expected import Expected
+from tfso_hypatos.flows.reconciliation import LineFacts, OrderFacts, RecordFacts, same_id
 from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.reports.classes import OrderClass
 

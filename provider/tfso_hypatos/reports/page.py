@@ -95,7 +95,7 @@ def _notes(summary: Summary) -> Iterator[str]:
 def _repairs(summary: Summary, repaired: Iterable[Row]) -> Iterator[str]:
     if summary.repair_mode == "none":
         return
-    title = "Repairs that would be made" if summary.repair_mode == "dry_run" else "Repairs"
+    title = "Repairs that would be made" if summary.repair_mode == "preview" else "Repairs"
     counts = ", ".join(f"{summary.repairs[name]} {name}" for name in REPAIR_OUTCOMES)
     yield f'<h2>{title}</h2>\n<p class="about">{counts}.</p>\n'
     if sum(summary.repairs.values()):

@@ -10,15 +10,15 @@ from decimal import Decimal
 from typing import Any
 
 from tfso_hypatos.flows.amounts import total
+from tfso_hypatos.flows.expected import Expected
 from tfso_hypatos.flows.intent import Holder, Marker
-from tfso_hypatos.flows.reconciliation import Expected
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.reports.classify import Case, Finding, is_posted
 
 LONGEST_DETAIL = 600
 """Characters; a detail may quote an id that another system made up."""
 
-REPAIR_MODES = ("none", "dry_run", "apply")
+REPAIR_MODES = ("none", "preview", "apply")
 
 _COLUMNS = (
     "sales_order_id",
@@ -150,7 +150,7 @@ class Summary:
     :param period: first and last order date.
     :param as_of: now, by the server's clock.
     :param notes: what could not be compared, in sentences.
-    :param repair_mode: ``none``, ``dry_run`` or ``apply``.
+    :param repair_mode: ``none``, ``preview`` or ``apply``.
     """
 
     period: tuple[datetime.date, datetime.date]

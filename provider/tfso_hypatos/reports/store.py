@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tfso_hypatos.clients.messages import decode, encode
-from tfso_hypatos.flows.reconciliation import Expected, LineFacts, OrderFacts, same_id
+from tfso_hypatos.flows.expected import Expected
+from tfso_hypatos.flows.reconciliation import LineFacts, OrderFacts, same_id
 from tfso_hypatos.reports.rows import Row
 
 CHUNK = 200

@@ -111,6 +111,11 @@ def number(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def nothing(text: str) -> Html:
+    """Return a card that says there is nothing."""
+    return tag("div", tag("p", text, kind="empty"), kind="card")
+
+
 def document(title: str, heading: Any, about: Any, main: Any) -> str:
     """Return a whole page.
 

@@ -14,6 +14,7 @@ from tfso_hypatos.sandbox.markup import (
     document,
     joined,
     link,
+    nothing,
     number,
     safe,
     table,
@@ -21,13 +22,11 @@ from tfso_hypatos.sandbox.markup import (
     tag,
 )
 from tfso_hypatos.sandbox.money import line_totals
-from tfso_hypatos.sandbox.settings import Settings
+from tfso_hypatos.sandbox.traffic import SHOWN_REQUESTS, changed_settings, faults, request_log
 
 _Json: TypeAlias = Mapping[str, Any]
 _Item = TypeVar("_Item")
-_SHOWN_REQUESTS = 40
 _SHOWN_ITEMS = 50
-_SHOWN_BODY = 160
 _HOME = link("/", "Sandbox")
 _LINE_COLUMNS = ("!Line", "!Type", "Description", "#Quantity", "#Price", "#Discount", "#VAT", "#Net", "#Tax", "#Gross")
 _LINE_KINDS = ("k", "k", "", "n", "n", "n", "n", "n", "n", "n")
@@ -62,8 +61,8 @@ def _overview(state: _Json, requests: Sequence[_Json]) -> str:
     for name, books in organizations.items():
         content += [tag("h2", f"24SevenOffice, organization {name}"), *_books(name, books)]
     content += [tag("h2", "Hypatos, enrichment sales orders"), *_records(state)]
-    content += [tag("h2", "Faults"), _faults(state["faults"]), *_settings(state["settings"])]
-    content += [tag("h2", f"Requests (last {_SHOWN_REQUESTS}, newest first)"), _log(requests)]
+    content += [tag("h2", "Faults"), faults(state["faults"]), *changed_settings(state["settings"])]
+    content += [tag("h2", f"Requests (last {SHOWN_REQUESTS}, newest first)"), request_log(requests)]
     about = "24SevenOffice and Hypatos on this machine. Nothing here leaves it."
     return document("Sandbox", "Sandbox", about, joined(content))
 
@@ -90,7 +89,7 @@ def _count(label: str, value: int, is_alarm: bool) -> Html:
 def _books(organization: str, books: _Json) -> list[Html]:
     orders = [_order(organization, order) for order in _newest(books["orders"])]
     deleted = ", ".join(str(order["id"]) for order in books["deleted_orders"])
-    parts = [tag("h3", "Orders"), *(orders or [_nothing("No orders yet.")])]
+    parts = [tag("h3", "Orders"), *(orders or [nothing("No orders yet.")])]
     if deleted:
         parts.append(tag("p", f"Deleted orders: {deleted}", kind="soft"))
     return [*parts, tag("h3", "Invoices"), _invoices(organization, books)]
@@ -147,7 +146,7 @@ def _line(line: _Json) -> tuple[Any, ...]:
 
 def _invoices(organization: str, books: _Json) -> Html:
     if not books["invoices"]:
-        return _nothing("No invoices yet.")
+        return nothing("No invoices yet.")
     twice = {order["id"] for order in books["orders"] if len(order["invoice_numbers"]) > 1}
     rows = [
         table_row(_INVOICE_KINDS, _invoice(organization, invoice), "alarm" if invoice["order_id"] in twice else "")
@@ -175,7 +174,7 @@ def _records(state: _Json) -> list[Html]:
     shown = [_record(key, record, state) for key, record in _newest(list(state["enrichment"].items()))]
     if deleted:
         shown.append(tag("p", f"Deleted records: {', '.join(deleted)}", kind="soft"))
-    return shown or [_nothing("No records yet.")]
+    return shown or [nothing("No records yet.")]
 
 
 def _record(key: str, record: _Json, state: _Json) -> Html:
@@ -187,63 +186,6 @@ def _record(key: str, record: _Json, state: _Json) -> Html:
         kind="head",
     )
     return tag("div", head, tag("pre", jsontext.pretty(record)), kind="card")
-
-
-def _faults(faults: Sequence[_Json]) -> Html:
-    if not faults:
-        return _nothing("Nothing is set to go wrong.")
-    columns = ("#Id", "!Action", "!API", "!Method", "~Path", "Body", "#Skip", "#Hits", "")
-    return tag("div", table(columns, (_fault(fault) for fault in faults)), kind="card log")
-
-
-def _settings(settings: _Json) -> list[Html]:
-    usual = Settings().as_dict()
-    changed = [badge(f"{name} = {value}", "warn") for name, value in settings.items() if value != usual[name]]
-    return [tag("h2", "Settings that were changed"), tag("div", *changed, kind="cards")] if changed else []
-
-
-def _fault(fault: _Json) -> tuple[Any, ...]:
-    return (
-        fault["id"],
-        fault["action"],
-        fault["api"] or "both",
-        fault["method"] or "any",
-        tag("code", fault["path"] or ""),
-        tag("code", fault["body"] or ""),
-        fault["skip"],
-        f"{fault['hits']} of {fault['times']}",
-        badge("spent") if fault["spent"] else badge("pending", "warn"),
-    )
-
-
-def _log(requests: Sequence[_Json]) -> Html:
-    if not requests:
-        return _nothing("No requests yet.")
-    columns = ("#No.", "!Time", "!API", "!Method", "~Path", "!Status", "!Fault", "!Books", "Body")
-    newest = list(requests)[: -_SHOWN_REQUESTS - 1 : -1]
-    return tag("div", table(columns, (_request(entry) for entry in newest)), kind="card log")
-
-
-def _request(entry: _Json) -> tuple[Any, ...]:
-    query = "&".join(f"{name}={value}" for name, value in entry["query"].items())
-    body = entry["body"]
-    return (
-        entry["n"],
-        entry["time"][11:23],
-        entry["api"],
-        entry["method"],
-        tag("code", entry["path"] + (f"?{query}" if query else "")),
-        _answered(entry["status"]),
-        badge(entry["fault"], "warn") if entry["fault"] else "",
-        badge("changed", "good") if entry["committed"] else "",
-        tag("code", body[:_SHOWN_BODY] + ("…" if len(body) > _SHOWN_BODY else "")),
-    )
-
-
-def _answered(status: int | None) -> Html:
-    if status is None:
-        return badge("no answer", "bad")
-    return badge(status, "good" if status < 300 else "warn" if status < 500 else "bad")
 
 
 def _order_page(state: _Json, organization: str, wanted: str) -> str | None:
@@ -284,7 +226,7 @@ def _document_page(state: _Json, name: str) -> str:
         for key, record in state["enrichment"].items()
         if name in {key, record.get("documentId"), *(each.get("id") for each in record.get("documents", ()))}
     ]
-    return _small(f"Document {name}", "enrichment records that name it", records or [_nothing("No record names it.")])
+    return _small(f"Document {name}", "enrichment records that name it", records or [nothing("No record names it.")])
 
 
 def _small(title: str, about: str, parts: Iterable[Html]) -> str:
@@ -294,10 +236,6 @@ def _small(title: str, about: str, parts: Iterable[Html]) -> str:
 def _newest(items: Sequence[_Item]) -> list[_Item]:
     """Return the newest of them first; a page of thousands would help nobody."""
     return list(items)[: -_SHOWN_ITEMS - 1 : -1]
-
-
-def _nothing(text: str) -> Html:
-    return tag("div", tag("p", text, kind="empty"), kind="card")
 
 
 _SUMS = {"netAmount": "net_amount", "taxAmount": "tax_amount", "grossAmount": "gross_amount"}

@@ -10,7 +10,7 @@ from inspect import isawaitable
 from typing import Any
 
 from tfso_hypatos.exceptions import TfsoHypatosError
-from tfso_hypatos.flows.intent import digest
+from tfso_hypatos.flows.digests import digest
 from tfso_hypatos.flows.moments import moment_of
 from tfso_hypatos.flows.postings import Known, Postings, posted_result
 from tfso_hypatos.flows.watch import OVERLAP

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tfso_hypatos.clients.messages import Unreadable, decode_input
 from tfso_hypatos.exceptions import InvalidInput, Problem
-from tfso_hypatos.flows.intent import digest
+from tfso_hypatos.flows.digests import digest
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.operators.arguments import given
 

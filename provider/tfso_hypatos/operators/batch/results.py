@@ -13,7 +13,7 @@ from airflow.sdk import ObjectStoragePath
 
 from tfso_hypatos.clients.messages import encode
 from tfso_hypatos.exceptions import InvalidInput, Problem
-from tfso_hypatos.flows.intent import digest
+from tfso_hypatos.flows.digests import digest
 from tfso_hypatos.operators.arguments import TaskIdentity
 from tfso_hypatos.operators.batch.folder import (
     MANIFEST,

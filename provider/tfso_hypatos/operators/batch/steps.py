@@ -12,8 +12,9 @@ from tfso_hypatos.clients import clock
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.create import find_or_create
+from tfso_hypatos.flows.digests import canonical, digest
 from tfso_hypatos.flows.enrich import OnMissing, enrich, patch_over_order
-from tfso_hypatos.flows.intent import Holder, Intent, canonical, digest
+from tfso_hypatos.flows.intent import Holder, Intent
 from tfso_hypatos.flows.invoice import invoice
 from tfso_hypatos.flows.preview import preview
 from tfso_hypatos.flows.results import RESULT_FIELDS, created_result, invoiced_result, preview_result
@@ -27,6 +28,7 @@ from tfso_hypatos.models.sendable import refuse_unsendable
 from tfso_hypatos.operators.arguments import given, sales_order_reference, structured
 from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.enrichment import Enrichment, enrichment_of
+from tfso_hypatos.operators.external_ids import filled_format
 from tfso_hypatos.operators.invoice_arguments import DETAILS, invoice_order
 
 EARLIER = RESULT_FIELDS | {"input_hash"}
@@ -204,7 +206,7 @@ class Enriching:
         external_id = fields.get("external_id") if given(fields.get("external_id")) else order_key
         if not given(external_id) and self.external_id_format is not None and given(fields.get("sales_order_id")):
             order_id, _ = sales_order_reference(fields.get("sales_order_id"))
-            external_id = self.external_id_format.replace("{sales_order_id}", str(order_id))
+            external_id = filled_format(self.external_id_format, {"sales_order_id": order_id})
         wanted = enrichment_of(external_id, fields.get("patch"), fields.get("sales_order_id"))
         if wanted.order_id is not None:
             # Looked up here, for it blocks; and before anything is sent.

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
-from tfso_hypatos.flows.reconciliation import FIRST_YEAR, LAST_YEAR, Expected, OrderFacts, Period
+from tfso_hypatos.flows.expected import Expected
+from tfso_hypatos.flows.reconciliation import FIRST_YEAR, LAST_YEAR, OrderFacts, Period
+from tfso_hypatos.hooks.settings import is_url
 from tfso_hypatos.models.tfso import Status
 from tfso_hypatos.operators.arguments import given, structured
+from tfso_hypatos.operators.external_ids import filled_format, rule_of_format
 from tfso_hypatos.reports.classes import OrderClass
 from tfso_hypatos.reports.rows import REPAIR_MODES
 
@@ -21,8 +24,7 @@ REPAIRABLE = (OrderClass.NOT_ENRICHED, OrderClass.ENRICHMENT_DIFFERS, OrderClass
 CHECK_LINES = ("open", "all")
 UNMARKED = ("report", "ignore")
 
-_PLACES = ("order_id", "invoice_number", "reference_number", "customer_id", "order_key")
-_PLACE = re.compile(r"{(\w*)}")
+_EXTERNAL_ID_FIELDS = ("sales_order_id", "invoice_number", "reference_number", "customer_id", "order_key")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -50,16 +52,19 @@ class ExternalIds:
         if found is None and expected is not None:
             found = expected.external_id
         if found is None and self.pattern is not None:
-            found = self._filled(self.pattern, order, expected)
+            found = filled_format(self.pattern, _fields_of(order, expected))
         # Hypatos takes no white space in a key, so there can be no such record.
         return found if found is not None and re.fullmatch(r"\S+", found) else None
 
-    def _filled(self, pattern: str, order: OrderFacts, expected: Expected | None) -> str | None:
-        order_key = expected.order_key if expected else None
-        values = {name: order_key if name == "order_key" else getattr(order, name) for name in _PLACES}
-        if any(values[name] is None for name in _PLACE.findall(pattern)):
-            return None
-        return _PLACE.sub(lambda match: str(values[match[1]]), pattern)
+
+def _fields_of(order: OrderFacts, expected: Expected | None) -> Mapping[str, object]:
+    return {
+        "sales_order_id": order.order_id,
+        "invoice_number": order.invoice_number,
+        "reference_number": order.reference_number,
+        "customer_id": order.customer_id,
+        "order_key": expected.order_key if expected else None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Wanted:
     repair: str
     repair_classes: frozenset[str]
     concurrency: int
+    report_url: str | None
 
 
 class Reader:
@@ -121,6 +127,15 @@ class Reader:
             return frozenset()
         return frozenset(str(each) for each in value)
 
+    def address(self, value: Any, place: str) -> str | None:
+        """Return a web address, or None if none was given."""
+        if not given(value):
+            return None
+        if is_url(str(value)):
+            return str(value)
+        self.problems.append(Problem(place, "a web address is needed, that begins with https:// or http://"))
+        return None
+
     def external_ids(self, value: Any, place: str) -> ExternalIds:
         """Return how the keys of the records are known."""
         if isinstance(value, str) and value.lstrip().startswith('{"'):
@@ -129,10 +144,8 @@ class Reader:
             return ExternalIds()
         if isinstance(value, Mapping):
             return ExternalIds(by_order={str(name): str(each) for name, each in value.items()})
-        unknown = [name for name in _PLACE.findall(str(value)) if name not in _PLACES]
-        if unknown or not _PLACE.search(str(value)):
-            known = ", ".join(f"{{{name}}}" for name in _PLACES)
-            self.problems.append(Problem(place, f"a mapping from order ids, or a text with some of {known} in it"))
+        if (rule := rule_of_format(str(value), _EXTERNAL_ID_FIELDS)) is not None:
+            self.problems.append(Problem(place, f"{rule}; or a mapping from order ids"))
         return ExternalIds(pattern=str(value))
 
 
@@ -164,6 +177,7 @@ def wanted_of(arguments: Mapping[str, Any]) -> Wanted:
         repair=repair,
         repair_classes=classes if repair != "none" else frozenset(),
         concurrency=reader.whole(arguments["concurrency"], "concurrency", 1),
+        report_url=reader.address(arguments["report_url"], "report_url"),
     )
     if not given(arguments["report_path"]):
         reader.problems.append(Problem("report_path", "a folder is needed"))

@@ -58,6 +58,14 @@ def write_report(path: str, summary: Summary, store: Store, try_name: str) -> di
     return paths
 
 
+def address_of(folder: str) -> str:
+    """Return where people open the page.
+
+    :param folder: web address of the folder that the report was written to.
+    """
+    return f"{folder.rstrip('/')}/{NAME}.html"
+
+
 def _opened(file: Any) -> IO[str]:
     # Airflow's paths do not say what they open.
     stream: IO[str] = file.open("w", encoding="utf-8", newline="")

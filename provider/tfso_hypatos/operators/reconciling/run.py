@@ -4,59 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import logging
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 from tfso_hypatos.clients.tfso_ledger import walk_transaction_lines
 from tfso_hypatos.clients.tfso_lists import Page, walk_sales_orders
-from tfso_hypatos.exceptions import BatchFailed, Failure, PermissionDenied, Stopped, TfsoHypatosError
-from tfso_hypatos.flows.enrich import enrich
-from tfso_hypatos.flows.intent import Holder
+from tfso_hypatos.exceptions import BatchFailed, PermissionDenied, Stopped
 from tfso_hypatos.flows.reconciliation import OrderFacts, RecordFacts, facts_of, read_lines, read_record
-from tfso_hypatos.flows.repair import Outcome, plan_enrichment, plan_withdrawal, withdraw_stray
-from tfso_hypatos.flows.setbacks import Timing
-from tfso_hypatos.hooks.hypatos import HypatosHook
-from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.links.addresses import order_address
 from tfso_hypatos.models.tfso_ledger import TransactionLine
 from tfso_hypatos.operators.reconciling.arguments import Wanted
-from tfso_hypatos.reports.classes import OrderClass
-from tfso_hypatos.reports.classify import Case, Finding, Rules, classify, is_posted
+from tfso_hypatos.operators.reconciling.repairs import Repairs
+from tfso_hypatos.operators.reconciling.tools import Tools
+from tfso_hypatos.reports.classify import Case, Rules, classify, is_posted
 from tfso_hypatos.reports.rows import Row, Summary, row_of, row_of_missing
-from tfso_hypatos.reports.store import Store
-
-log = logging.getLogger(__name__)
 
 LEDGER_MARGIN = datetime.timedelta(days=7)
 """How far from the dates of the invoices their transactions are looked for."""
-
-MOST_LISTED = 20
-"""Repairs that failed which the error of the task names; the report has all of them."""
-
-
-@dataclass
-class Tools:
-    """What a run works with.
-
-    :param tfso: hook on 24SevenOffice.
-    :param hypatos: hook on Hypatos, or None if it is not asked.
-    :param store: where what was read is kept.
-    :param me: this try of this task.
-    :param timing: the waits of the protocol.
-    :param killed: says whether the task was killed.
-    :param try_number: which try of the task it is.
-    """
-
-    tfso: TfsoHook
-    hypatos: HypatosHook | None
-    store: Store
-    me: Holder
-    timing: Timing
-    killed: Callable[[], bool]
-    try_number: int = 1
 
 
 class Reconciliation:
@@ -77,11 +41,10 @@ class Reconciliation:
         self._hypatos_denied = False
         self._without_id = self._outside = 0
         self._shows_unmarked = True
-        self._failures: list[Failure] = []
-        self._failed: Counter[str] = Counter()
         self._rules = Rules(datetime.datetime.now(datetime.UTC))
         period = wanted.period
         self.summary = Summary((period.date_from, period.date_to), self._rules.as_of, repair_mode=wanted.repair)
+        self._repairs = Repairs(wanted, tools, self.summary)
 
     async def run(self) -> None:
         """Read everything, and keep what is the matter with each order.
@@ -119,10 +82,7 @@ class Reconciliation:
 
     def error(self) -> BatchFailed | None:
         """Return the error of the repairs that failed, or None."""
-        if not self._failed:
-            return None
-        message = f"repairs failed: {sum(self._failed.values())}; the report is written and names them"
-        return BatchFailed(message, self._failures, self._failed)
+        return self._repairs.error()
 
     def _keep(self, page: Page) -> bool:
         if self._tools.killed():
@@ -200,7 +160,7 @@ class Reconciliation:
             try:
                 case, external_id = await self._case(order)
                 findings = classify(case, self._rules)
-                repair = await self._repair(case, findings, external_id)
+                repair = await self._repairs.of(case, findings, external_id)
             except BaseException:
                 self._broken = True
                 raise
@@ -243,53 +203,6 @@ class Reconciliation:
         except PermissionDenied:
             self._hypatos_denied = True
             return False, None
-
-    async def _repair(self, case: Case, findings: Sequence[Finding], external_id: str | None) -> Outcome | None:
-        kinds = {finding.kind.value for finding in findings} & self._wanted.repair_classes
-        if not kinds:
-            return None
-        if self._tools.killed():
-            raise Stopped("the task was killed; no further repair is begun")
-        order_id = case.order.order_id
-        try:
-            if OrderClass.STRAY_WITHOUT_LINES.value in kinds:
-                outcome = await self._withdraw(order_id, [twin.order_id for twin in case.twins])
-            elif external_id is not None and self._tools.hypatos is not None:
-                outcome = await self._enrich(self._tools.hypatos, external_id, case)
-            else:
-                return None
-        except Stopped:
-            log.warning("The repair of sales order %s was cut off: look at the order, or repair it again", order_id)
-            raise
-        except TfsoHypatosError as error:
-            outcome = Outcome("failed", f"{type(error).__name__}: {error}")
-            self._failed[type(error).__name__] += 1
-            if len(self._failures) < MOST_LISTED:
-                self._failures.append(Failure(f"sales order {order_id}", type(error).__name__, str(error)))
-        self.summary.repairs[outcome.kind] += 1
-        write = log.error if outcome.kind == "failed" else log.info
-        write("Repair of sales order %s (%s): %s", order_id, ", ".join(sorted(kinds)), outcome)
-        return outcome
-
-    async def _withdraw(self, order_id: int, twin_ids: Sequence[int]) -> Outcome:
-        tfso = self._tools.tfso
-        if self._wanted.repair == "apply":
-            flow = withdraw_stray(order_id, twin_ids, self._tools.me, tfso.organization, self._tools.timing)
-            return await tfso.adrive(flow)
-        plan = await tfso.adrive(plan_withdrawal(order_id, twin_ids, tfso.organization))
-        return plan if isinstance(plan, Outcome) else Outcome("planned", plan.text)
-
-    async def _enrich(self, hypatos: HypatosHook, external_id: str, case: Case) -> Outcome:
-        if self._store.is_shared(external_id):
-            return Outcome("left", f"several invoiced orders claim the record {external_id!r}")
-        plan = await self._tools.tfso.adrive(plan_enrichment(external_id, case.order.order_id, case.record))
-        if isinstance(plan, Outcome):
-            return plan
-        if self._wanted.repair != "apply":
-            return Outcome("planned", plan.text)
-        headers = hypatos.insert_headers(await hypatos.asettings())
-        await hypatos.adrive(enrich(external_id, plan.patch, "insert" if case.record is None else "fail", headers))
-        return Outcome("done", plan.text)
 
     def _note_gaps(self) -> None:
         notes = self.summary.notes

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfso_hypatos.clients.messages import decode
 from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
-from tfso_hypatos.flows.reconciliation import Expected, expected_of
+from tfso_hypatos.flows.expected import Expected, expected_of
 from tfso_hypatos.operators.arguments import given
 from tfso_hypatos.operators.batch.items import MOST_PROBLEMS
 from tfso_hypatos.operators.batch.sources import source_of
