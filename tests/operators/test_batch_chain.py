@@ -322,7 +322,7 @@ def test_an_error_that_nobody_thought_of_is_that_of_one_order(
 def test_a_service_that_is_down_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch.run.FIRST_IN_A_ROW", 3)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.account.FIRST_IN_A_ROW", 3)
     log.sandbox.add_fault(action="status_before", status=500, method="POST", path="/salesorders$", times=1000)
     with pytest.raises(BatchFailed, match="were not tried; 0 are done") as caught:
         run.execute(creating(items(40), concurrency=2))
@@ -333,7 +333,7 @@ def test_a_service_that_is_down_is_not_asked_for_every_order(
 def test_a_service_that_goes_down_later_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch.run.LAST_IN_A_ROW", 4)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.account.LAST_IN_A_ROW", 4)
     log.sandbox.add_fault(action="status_before", status=500, method="POST", path="/salesorders$", skip=5, times=1000)
     with pytest.raises(BatchFailed, match="were not tried; 5 are done"):
         run.execute(creating(items(40), concurrency=2))
