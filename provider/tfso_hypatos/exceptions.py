@@ -301,6 +301,12 @@ class DryRunIncomplete(BatchFailed):
     """Some orders of a dry run could not be looked at; nothing was changed."""
 
 
+class OrdersLeftOut(TfsoHypatosError):
+    """Orders of an earlier task failed, and the tasks after it went on without them; a person has to decide."""
+
+    permanent = True
+
+
 class TransactionNeverPosted(TfsoHypatosError):
     """The order was set inactive or deleted, so its invoice transaction will never come."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Any
 
 from tfso_hypatos.exceptions import (
     BatchFailed,
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 MOST_LISTED = 20
 """Failures that the error of the task names; the log has all of them."""
+
+MOST_HANDED_ON = 1000
+"""Failed orders that are handed on by their names; all are counted, and the log has all of them."""
 
 FIRST_IN_A_ROW = 20
 """The first so many orders fail, each with an error that speaks of the service: it is down."""
@@ -54,6 +58,7 @@ class Account:
         self._begun = self._done = self._failed = self._skipped = self._repeats = 0
         self._in_a_row = self._denied = 0
         self._failures: list[Failure] = []
+        self._handed_on: list[dict[str, Any]] = []
         self._kinds: Counter[str] = Counter()
         self._permanent = True
         self._retry_after: float | None = None
@@ -104,6 +109,8 @@ class Account:
         self._kinds[failure.kind] += 1
         if len(self._failures) < MOST_LISTED:
             self._failures.append(failure)
+        if len(self._handed_on) < MOST_HANDED_ON:
+            self._handed_on.append({**job.labels, "kind": failure.kind})
         permanent, retry_after = False, None
         if isinstance(error, TfsoHypatosError):
             permanent, retry_after = error.permanent, error.retry_after
@@ -115,6 +122,27 @@ class Account:
         if self._in_a_row >= (FIRST_IN_A_ROW if only_failures else LAST_IN_A_ROW) and not self._down:
             self._down = True
             log.error("%d orders in a row failed because of the service: no further one is begun", self._in_a_row)
+
+    def can_do_no_more(self, *, retry_is_left: bool) -> bool:
+        """Say whether orders are done, all others were tried, and another try would or could not do more of them.
+
+        :param retry_is_left: whether the task would be tried again.
+        """
+        is_tried = self._done + self._skipped - self._repeats > 0 and not self.counts.open and not self._down
+        return is_tried and (self._permanent or not retry_is_left)
+
+    def failed_orders(self) -> dict[str, Any]:
+        """Return which orders failed: how many, and the first of them by their ids and the kinds of their errors."""
+        return {"total": self._failed, "orders": self._handed_on}
+
+    def handing_on(self) -> str:
+        """Return what the log says if failed orders are handed on."""
+        kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(self._kinds.items()))
+        verb = "is" if self._failed == 1 else "are"
+        return (
+            f"{self._failed} of {self._plan.total} orders failed ({kinds}) and {verb} handed on: the other orders are "
+            "done and go on, and a later task fails"
+        )
 
     @property
     def all_are_denied(self) -> bool:

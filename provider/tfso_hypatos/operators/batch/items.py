@@ -31,7 +31,7 @@ class Job:
     :param name: what a person calls it: its order key, its id, or its key in Hypatos.
     :param key: what no other order of the batch may share; two at once could not tell each other apart.
     :param content: fingerprint of what was asked for.
-    :param labels: what its result is told apart by.
+    :param labels: the ids by which its result, or its failure, is told apart.
     :param run: does it and returns its result.
     :param origin: fingerprint of the order that the item is an earlier task's result of, and of what was asked for
         beyond that result; empty if it is no such result. Tries that overlap leave one each, with other content.
@@ -41,7 +41,7 @@ class Job:
     name: str
     key: str
     content: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, Any]
     run: Callable[[], Awaitable[dict[str, Any]]] = field(repr=False)
     origin: str = ""
     held: bool = False

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from typing import Any
 
 from tfso_hypatos.clients import clock
 from tfso_hypatos.exceptions import (
@@ -48,6 +49,8 @@ class BatchRun:
     :param killed: says whether the task was killed.
     :param again: whether this is not the first try.
     :param only_looks: whether nothing is changed.
+    :param hands_on: whether it succeeds with the orders that are done, if another try would or could not do more.
+    :param retry_is_left: whether the task is tried again if it fails.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class BatchRun:
         *,
         again: bool = False,
         only_looks: bool = False,
+        hands_on: bool = False,
+        retry_is_left: bool = False,
     ) -> None:
         self._step = step
         self._plan = plan
@@ -69,6 +74,8 @@ class BatchRun:
         self._concurrency = concurrency
         self._killed = killed
         self._account = Account(plan, only_looks=only_looks)
+        self._hands_on = hands_on and not only_looks
+        self._retry_is_left = retry_is_left
         self._ending: Exception | None = None
         self._unwritten: list[Part] = []
 
@@ -76,10 +83,14 @@ class BatchRun:
         """Return how far it is."""
         return self._account.counts
 
+    def failed_orders(self) -> dict[str, Any]:
+        """Return which orders failed, for a later task."""
+        return self._account.failed_orders()
+
     async def run(self) -> None:
         """Do every order that is not done yet.
 
-        :raises BatchFailed: if orders failed or were not tried.
+        :raises BatchFailed: if orders failed or were not tried, unless they are handed on.
         :raises TfsoHypatosError: if an error ended the batch that every order would have met.
         :raises Exception: if the orders could not be read, or their results not written.
         """
@@ -97,8 +108,11 @@ class BatchRun:
         if self._ending is not None:
             log.error("The batch was ended: %s", self._ending)
             raise self._account.ended_by(self._ending)
-        if not self._account.is_complete:
+        if self._account.is_complete:
+            return
+        if not (self._hands_on and self._account.can_do_no_more(retry_is_left=self._retry_is_left)):
             raise self._account.error()
+        log.error("%s", self._account.handing_on())
 
     def _write_the_rest(self) -> None:
         if part := self._results.take(0):
