@@ -23,13 +23,13 @@ People make orders in 24SevenOffice and set them to *Confirmed*; this DAG bills 
 - It needs the pool `tfso_invoicing` (one slot): `airflow pools set tfso_invoicing 1 "Billing in 24SevenOffice"`
 
 It has no schedule: nobody who copies an example should find invoices sent the next morning. To bill every day at six,
-set `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")` and the default of `dry_run` to False.
+set `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")` and the default of `preview` to False.
 """
 
 OPTIONAL_DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date", "section": "Which orders"}
 
 FORM = {
-    "dry_run": Param(
+    "preview": Param(
         True,
         type="boolean",
         title="Dry run",
@@ -77,7 +77,7 @@ with DAG(
         orders=confirmed.output,
         expected_status="Confirmed",
         stop_variable="tfso_stop_invoicing",
-        preview="{{ params.dry_run }}",
+        preview="{{ params.preview }}",
         payment_terms={"type": "NumberOfDays", "value": "{{ params.payment_days }}"},
         distribution_method="{{ params.distribution_method }}",
         on_failed_orders="hand_on",

@@ -133,7 +133,7 @@ ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
         "The others are done, and are not done again.",
         "Do about each failed order what its own error says (they stand in the log), then clear the task.",
     ),
-    exceptions.DryRunIncomplete: Advice(
+    exceptions.PreviewIncomplete: Advice(
         "Some orders of a dry run could not be looked at.",
         "It was a dry run: nothing was changed, and nothing is billed.",
         "Do about each of them what its own error says (they stand in the log), then clear the task: it looks at all "

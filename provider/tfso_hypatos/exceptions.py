@@ -297,7 +297,7 @@ def _again(
     return kind(message, failures, counts, permanent=permanent, retry_after=retry_after)
 
 
-class DryRunIncomplete(BatchFailed):
+class PreviewIncomplete(BatchFailed):
     """Some orders of a dry run could not be looked at; nothing was changed."""
 
 

@@ -91,7 +91,7 @@ def test_what_is_confirmed_is_billed_once_and_nothing_else(dag: DAG, posting: Sa
     confirmed = [made(7), made(8)]
     made(9, status="Draft")
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert state == "success"
     assert {f"wait {order_id}" for order_id in confirmed} <= tasks.keys()
@@ -102,7 +102,7 @@ def test_what_is_confirmed_is_billed_once_and_nothing_else(dag: DAG, posting: Sa
     orders = posting.state()["organizations"][ORGANIZATION]["orders"]
     assert {order["invoice"]["paymentTerms"]["value"] for order in orders if order["id"] in confirmed} == {14}
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert (state, tasks["wait"]) == ("success", "skipped")
     assert books(posting)[0] == confirmed
@@ -114,7 +114,7 @@ def test_the_filters_of_the_form_choose(dag: DAG, posting: Sandbox) -> None:
     made(8, "2026-11-20")
     made(7, "2026-11-21")
 
-    assert run(dag, dry_run=False, customer_id=7, date_from="2026-11-20", date_to="2026-11-20")[0] == "success"
+    assert run(dag, preview=False, customer_id=7, date_from="2026-11-20", date_to="2026-11-20")[0] == "success"
 
     assert books(posting)[0] == [wanted]
 
@@ -125,7 +125,7 @@ def test_the_stop_switch_keeps_it_from_billing(
     confirmed = [made(7), made(8)]
     monkeypatch.setenv(SWITCH, "true")
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert (state, tasks["invoice"]) == ("failed", "failed")
     assert "0 orders are invoiced, 2 are not, or it is not known (0 of them failed)" in capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_the_stop_switch_keeps_it_from_billing(
 
     monkeypatch.setenv(SWITCH, "false")
 
-    assert run(dag, dry_run=False)[0] == "success"
+    assert run(dag, preview=False)[0] == "success"
     assert books(posting)[0] == confirmed
 
 
@@ -151,7 +151,7 @@ def test_one_order_that_is_refused_holds_up_no_other_and_is_not_passed_over(
 
     with monkeypatch.context() as somebody:
         somebody.setattr(ListSalesOrdersOperator, "execute", list_then_edit)
-        state, tasks = run(dag, dry_run=False)
+        state, tasks = run(dag, preview=False)
 
     assert (state, tasks["check"]) == ("failed", "failed")
     assert {name: tasks[name] for name in ("invoice", "enrich")} == {"invoice": "success", "enrich": "success"}
@@ -163,7 +163,7 @@ def test_one_order_that_is_refused_holds_up_no_other_and_is_not_passed_over(
     assert billed == others
     assert sorted(records) == [f"sales-order-{order_id}" for order_id in others]
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert (state, tasks["check"]) == ("success", "success")
     assert books(posting)[0] == [edited, *others]
@@ -180,7 +180,7 @@ def test_if_every_order_is_refused_the_run_fails(dag: DAG, posting: Sandbox, mon
         return rows
 
     monkeypatch.setattr(ListSalesOrdersOperator, "execute", list_then_edit)
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert (state, tasks["invoice"], tasks["check"]) == ("failed", "failed", "upstream_failed")
     assert books(posting) == ([], {})
@@ -189,5 +189,5 @@ def test_if_every_order_is_refused_the_run_fails(dag: DAG, posting: Sandbox, mon
 def test_it_does_not_run_by_itself_nor_twice_at_once(dag: DAG) -> None:
     assert type(dag.timetable).__name__ == "NullTimetable"
     assert dag.max_active_runs == 1
-    assert dag.params.validate()["dry_run"] is True
+    assert dag.params.validate()["preview"] is True
     assert dag.get_task("invoice").pool == "tfso_invoicing"

@@ -18,11 +18,11 @@ from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.exceptions import (
     BatchFailed,
-    DryRunIncomplete,
     InvalidInput,
     InvoicingStopped,
     OrderDrift,
     PermissionDenied,
+    PreviewIncomplete,
     StopSwitchUnreadable,
 )
 from tfso_hypatos.flows.billing import InvoiceOrder
@@ -509,9 +509,9 @@ class TestPreview:
 
         monkeypatch.setattr("tfso_hypatos.operators.batch.steps.preview", denied)
         operator = batch([first, lost, last], preview=True)
-        with pytest.raises(DryRunIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
+        with pytest.raises(PreviewIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
             run.execute(operator)
-        assert type(copy.copy(caught.value)) is DryRunIncomplete
+        assert type(copy.copy(caught.value)) is PreviewIncomplete
         assert "nothing was changed" in advice_for(caught.value).certain
         lines = logged(capsys)
         assert "DRY RUN: nothing was changed. 2 of 2 orders would be invoiced:" in lines

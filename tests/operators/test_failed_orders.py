@@ -14,12 +14,12 @@ from tfso_hypatos.exceptions import (
     AuthenticationFailed,
     BatchFailed,
     ConfigurationError,
-    DryRunIncomplete,
     InvalidInput,
     InvoicingStopped,
     OrderDrift,
     OrdersLeftOut,
     PermissionDenied,
+    PreviewIncomplete,
     ServerError,
 )
 from tfso_hypatos.flows.billing import InvoiceOrder
@@ -212,7 +212,7 @@ class TestHandingOn:
             return preview(task, *others)
 
         monkeypatch.setattr("tfso_hypatos.operators.batch.steps.preview", denied)
-        with pytest.raises(DryRunIncomplete):
+        with pytest.raises(PreviewIncomplete):
             run.execute(handing_on(batch, order_ids, preview=True))
         assert run.xcom == {}
 

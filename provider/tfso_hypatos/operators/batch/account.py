@@ -9,13 +9,13 @@ from typing import Any
 from tfso_hypatos.exceptions import (
     BatchFailed,
     ConnectionFailed,
-    DryRunIncomplete,
     Failure,
     InvalidInput,
     InvoicingStopped,
     NoAnswer,
     OutcomeUncertain,
     PermissionDenied,
+    PreviewIncomplete,
     RateLimited,
     ServerError,
     TfsoHypatosError,
@@ -177,7 +177,7 @@ class Account:
         :param ending: what ended it before its end.
         """
         counts = self.counts
-        kind, verb = (DryRunIncomplete, "looked at") if self._only_looks else (BatchFailed, "done")
+        kind, verb = (PreviewIncomplete, "looked at") if self._only_looks else (BatchFailed, "done")
         untried = f", {counts.open} were not tried" if counts.open else ""
         repeats = f", {self._repeats} repeat others" if self._repeats else ""
         done = counts.done + counts.skipped - self._repeats
