@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator, XComArg
 from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, OrdersLeftOut, Problem
 from tfso_hypatos.operators.arguments import structured
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
+from tfso_hypatos.words import counted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -81,9 +82,9 @@ def _sentence(batch: Mapping[str, Any]) -> str:
     total = batch["total"]
     named = [_named(order) for order in batch["orders"][:MOST_NAMED]]
     more = f" and {total - len(named)} more" if total > len(named) else ""
-    orders, them = ("1 order", "it") if total == 1 else (f"{total} orders", "them")
     return (
-        f"{orders} of the task {batch.get('task_id')} failed, and the tasks after it go on without {them}: "
+        f"{counted(total, 'order')} of the task {batch.get('task_id')} failed, and the tasks after it go on without "
+        f"{'it' if total == 1 else 'them'}: "
         f"{', '.join(named)}{more}."
     )
 

@@ -23,6 +23,7 @@ from tfso_hypatos.exceptions import (
 )
 from tfso_hypatos.operators.batch.items import Job, Plan
 from tfso_hypatos.operators.batch.results import Counts
+from tfso_hypatos.words import counted, is_or_are
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Account:
 
     def __init__(self, plan: Plan, *, only_looks: bool) -> None:
         self._plan = plan
+        self._orders = counted(plan.total, "order")
         self._only_looks = only_looks
         self._begun = self._done = self._failed = self._skipped = self._repeats = 0
         self._in_a_row = self._denied = 0
@@ -138,10 +140,9 @@ class Account:
     def handing_on(self) -> str:
         """Return what the log says if failed orders are handed on."""
         kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(self._kinds.items()))
-        verb = "is" if self._failed == 1 else "are"
         return (
-            f"{self._failed} of {self._plan.total} orders failed ({kinds}) and {verb} handed on: the other orders are "
-            "done and go on, and a later task fails"
+            f"{self._failed} of {self._orders} failed ({kinds}) and {is_or_are(self._failed)} handed "
+            "on: what is done goes on, and a later task fails"
         )
 
     @property
@@ -159,8 +160,9 @@ class Account:
             done = self._done + self._skipped - self._repeats
             left = self._plan.total - len(self._plan.repeats) - done
             # Of an order that failed, or was stopped in the middle, the books may know more than we do.
-            counts = f"{done} orders are invoiced, {left} are not, or it is not known ({self._failed} of them failed)"
-            return type(error)(f"{counts}. {error}.")
+            billed = f"{counted(done, 'order')} {is_or_are(done)} invoiced"
+            unknown = f"{left} {is_or_are(left)} not, or it is not known ({self._failed} failed)"
+            return type(error)(f"{billed}, {unknown}. {error}.")
         if isinstance(error, InvalidInput) and self._begun:
             # It says that nothing was sent, which is no longer true.
             said = "; ".join(map(str, error.problems))
@@ -178,11 +180,12 @@ class Account:
         """
         counts = self.counts
         kind, verb = (PreviewIncomplete, "looked at") if self._only_looks else (BatchFailed, "done")
-        untried = f", {counts.open} were not tried" if counts.open else ""
-        repeats = f", {self._repeats} repeat others" if self._repeats else ""
+        untried = f", {counts.open} {_was_or_were(counts.open)} not tried" if counts.open else ""
+        others = "repeats another one" if self._repeats == 1 else "repeat others"
+        repeats = f", {self._repeats} {others}" if self._repeats else ""
         done = counts.done + counts.skipped - self._repeats
         return kind(
-            f"{counts.failed} of {counts.total} orders failed{untried}; {done} are {verb}{repeats}",
+            f"{counts.failed} of {self._orders} failed{untried}; {done} {is_or_are(done)} {verb}{repeats}",
             [*([ending] if ending else []), *self._failures],
             self._kinds + Counter([ending.kind] if ending else []),
             # A retry would take the input for what it has become, so a person has to see that first.
@@ -195,7 +198,8 @@ class Account:
         done = self._done + self._skipped - self._repeats
         left = self._plan.total - done - self._failed - self._repeats
         return (
-            f"{done} of {self._plan.total} orders are done, {self._failed} failed, {left} were not tried to their end"
+            f"{done} of {self._orders} {is_or_are(done)} done, {self._failed} failed, "
+            f"{left} {_was_or_were(left)} not tried to the end"
         )
 
     def progress(self, seconds: float | None) -> str:
@@ -205,12 +209,16 @@ class Account:
         """
         counts = self.counts
         verb = "looked at" if self._only_looks else "done"
-        text = f"{counts.done} of {counts.total} orders {verb}, {counts.failed} failed, {counts.skipped} skipped"
+        text = f"{counts.done} of {self._orders} {verb}, {counts.failed} failed, {counts.skipped} skipped"
         rate = (counts.done + counts.failed) / seconds if seconds else 0.0
         if not rate:
             return text
         left = counts.open / rate
         return f"{text}; {rate:.1f} a second, about {left // 60:.0f} min {left % 60:.0f} s left"
+
+
+def _was_or_were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _speaks_of_the_service(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.intent import digest
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.operators.arguments import given
+from tfso_hypatos.words import counted, is_or_are
 
 MOST_PROBLEMS = 20
 """Broken rules that an error names; a file may hold the same mistake a hundred thousand times."""
@@ -164,7 +165,8 @@ def check(source: Iterable[Entry], job_of: Callable[[Any], Job]) -> Plan:
         wrong += len(problems)
         found += problems[: MOST_PROBLEMS - len(found)]
     if wrong > len(found):
-        found.append(Problem("orders", f"{wrong - len(found)} more rules are broken"))
+        more = wrong - len(found)
+        found.append(Problem("orders", f"{counted(more, 'more rule')} {is_or_are(more)} broken"))
     if found:
         raise InvalidInput(found)
     return Plan(len(seen), seen.repeats(), seen.marks)
