@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, XComArg
 
+from tfso_hypatos.operators.failed_orders import CheckFailedOrdersOperator
 from tfso_hypatos.operators.sales_order import EnrichSalesOrdersOperator, InvoiceSalesOrdersOperator
 from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
@@ -16,18 +17,19 @@ People make orders in 24SevenOffice and set them to *Confirmed*; this DAG bills 
 **invoice** them, **wait** until each invoice is posted, **enrich** Hypatos.
 
 - It is a dry run unless you switch that off in the form: the log of *invoice* shows what would be billed.
-- An order that is edited, or set back to *Draft*, after it was listed is not billed.
+- An order that is edited, or set back to *Draft*, after it was listed is not billed. The others are, and are waited
+  for; then **check** fails and names it.
 - Set the Airflow Variable `tfso_stop_invoicing` to `true` to stop it; clear *invoice* when it may go on.
 - It needs the pool `tfso_invoicing` (one slot): `airflow pools set tfso_invoicing 1 "Billing in 24SevenOffice"`
 
 It has no schedule: nobody who copies an example should find invoices sent the next morning. To bill every day at six,
-set `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")` and the default of `dry_run` to False.
+set `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")` and the default of `preview` to False.
 """
 
 OPTIONAL_DATE: dict[str, Any] = {"type": ["null", "string"], "format": "date", "section": "Which orders"}
 
 FORM = {
-    "dry_run": Param(
+    "preview": Param(
         True,
         type="boolean",
         title="Dry run",
@@ -75,11 +77,13 @@ with DAG(
         orders=confirmed.output,
         expected_status="Confirmed",
         stop_variable="tfso_stop_invoicing",
-        preview="{{ params.dry_run }}",
+        preview="{{ params.preview }}",
         payment_terms={"type": "NumberOfDays", "value": "{{ params.payment_days }}"},
         distribution_method="{{ params.distribution_method }}",
+        on_failed_orders="hand_on",
         pool="tfso_invoicing",
     )
+    CheckFailedOrdersOperator(task_id="check", failed_orders=XComArg(invoice, key="failed_orders"))
     # [END confirmed]
     wait = InvoiceTransactionSensor.partial(
         task_id="wait",

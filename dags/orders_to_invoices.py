@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, XComArg
 from airflow.sdk.configuration import conf
 
+from tfso_hypatos.operators.failed_orders import CheckFailedOrdersOperator
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrdersOperator,
     EnrichSalesOrdersOperator,
@@ -19,7 +20,8 @@ Takes the orders of a day to their invoices, all in one run: **create**, **invoi
 posted, **enrich** Hypatos.
 
 Each order has a name of its own (`order_key`), and becomes one sales order with each line once, and one invoice. If
-some orders fail, the others are done; the retry does what is left.
+some orders fail, a retry does what is left. The others go on without those that no retry helps; then **check** fails
+and names them.
 """
 
 # One task waits for each invoice, and Airflow maps a task over no more: better refused before billing than after it.
@@ -55,14 +57,22 @@ with DAG(
     doc_md=ABOUT,
 ):
     # [START batch]
-    create = CreateSalesOrdersOperator(task_id="create", orders="{{ params.orders | tojson }}")
+    create = CreateSalesOrdersOperator(
+        task_id="create", orders="{{ params.orders | tojson }}", on_failed_orders="hand_on"
+    )
     invoice = InvoiceSalesOrdersOperator(
         task_id="invoice",
         orders=create.output,
         payment_terms={"type": "NumberOfDays", "value": 14},
         distribution_method="emaildistribution",
+        on_failed_orders="hand_on",
     )
     # [END batch]
+    # [START check]
+    CheckFailedOrdersOperator(
+        task_id="check", failed_orders=[XComArg(task, key="failed_orders") for task in (create, invoice)]
+    )
+    # [END check]
     # [START wait]
     wait = InvoiceTransactionSensor.partial(
         task_id="wait",

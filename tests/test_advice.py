@@ -23,7 +23,7 @@ ERRORS = [
 FOR_PEOPLE = {
     *("ConfigurationError", "InvalidInput", "BadRequest", "AuthenticationFailed", "PermissionDenied", "NotFound"),
     *("Conflict", "OutcomeUncertain", "InvoicingUnconfirmed", "OrderDrift", "TransactionNeverPosted"),
-    *("ApprovalOutdated", "InvoicingStopped", "TooManyOrders"),
+    *("ApprovalOutdated", "InvoicingStopped", "TooManyOrders", "OrdersLeftOut"),
 }
 
 

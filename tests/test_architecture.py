@@ -18,23 +18,26 @@ ALLOWED: dict[str, set[str]] = {
     "exceptions": set(),
     "advice": {"exceptions"},
     "asset_uris": set(),
+    "words": set(),
     "models": {"exceptions"},
     "clients": {"models", "exceptions"},
     "flows": {"clients", "models", "exceptions"},
     "reports": {"flows", "clients", "models", "exceptions"},
-    "hooks": {"flows", "clients", "models", "exceptions"},
+    "hooks": {"flows", "clients", "models", "exceptions", "words"},
     "links": {"hooks"},
     "assets": {"asset_uris", "exceptions", "hooks"},
     "notifications": {"advice", "exceptions", "links"},
     "triggers": {"hooks", "flows", "exceptions"},
-    "operators": {"advice", "assets", "links", "hooks", "reports", "flows", "clients", "models", "exceptions"},
+    "operators": {
+        *("advice", "assets", "links", "hooks", "reports", "flows", "clients", "models", "exceptions", "words"),
+    },
     "sensors": {"triggers", "assets", "links", "hooks", "flows", "exceptions", "operators"},
     "sandbox": set(),
 }
 """What each floor may import beside itself. A sensor shares the arguments and the retries of the operators."""
 
 WITHOUT_AIRFLOW = (
-    *("exceptions", "advice", "asset_uris", "models", "clients", "flows", "reports", "sandbox"),
+    *("exceptions", "words", "advice", "asset_uris", "models", "clients", "flows", "reports", "sandbox"),
     *("get_provider_info", "__init__"),
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import DAG, Asset, AssetAlias, XComArg
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from tfso_hypatos import assets
@@ -29,6 +29,7 @@ from tfso_hypatos.assets import (
 )
 from tfso_hypatos.exceptions import BatchFailed, InvalidInput
 from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.operators.failed_orders import CheckFailedOrdersOperator
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     CreateSalesOrdersOperator,
@@ -219,6 +220,20 @@ class TestOperators:
         with pytest.raises(BatchFailed):
             events.execute(CreateSalesOrdersOperator(task_id="create", orders=items, outlets=[CREATED_SALES_ORDERS]))
         assert len(events.of["create"]) == 0
+
+    def test_a_batch_that_hands_on_what_failed_announces_what_is_done(self, sandbox: Any) -> None:
+        sandbox.configure(known_customers=[42])
+        events = Events()
+        refused = {"customer": {"id": 43, "name": "Kari"}}
+        items = [{"order_key": key, "order": each, "lines": LINES} for key, each in (("a", refused), ("b", ORDER))]
+        with DAG("orders", schedule=None):
+            create = CreateSalesOrdersOperator(
+                task_id="create", orders=items, on_failed_orders="hand_on", outlets=[CREATED_SALES_ORDERS]
+            )
+            CheckFailedOrdersOperator(task_id="check", failed_orders=XComArg(create, key="failed_orders"))
+        (created,) = events.execute(create)
+        ((_, extra),) = alias_events(events.of["create"], CREATED_SALES_ORDERS)
+        assert extra == {**WHOSE, "total": 1, "sales_order_ids": [created["sales_order_id"]]}
 
     def test_the_event_of_a_large_batch_stays_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(assets, "MOST_IDS", 2)

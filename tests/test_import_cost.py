@@ -43,7 +43,7 @@ def loaded() -> set[str]:
     """Return what operators and sensors load on top of Airflow's SDK."""
     return modules_after(
         "import tfso_hypatos.operators.sales_order, tfso_hypatos.sensors.invoice_transaction; "
-        "import tfso_hypatos.operators.sales_order_list; "
+        "import tfso_hypatos.operators.sales_order_list, tfso_hypatos.operators.failed_orders; "
         "import tfso_hypatos.operators.approval, tfso_hypatos.operators.withdrawal; "
         "from tfso_hypatos.operators.sales_order import *"
     )

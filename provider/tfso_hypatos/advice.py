@@ -137,11 +137,17 @@ ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
         "The others are done, and are not done again.",
         "Do about each failed order what its own error says (they stand in the log), then clear the task.",
     ),
-    exceptions.DryRunIncomplete: Advice(
+    exceptions.PreviewIncomplete: Advice(
         "Some orders of a dry run could not be looked at.",
         "It was a dry run: nothing was changed, and nothing is billed.",
         "Do about each of them what its own error says (they stand in the log), then clear the task: it looks at all "
         "of them again.",
+    ),
+    exceptions.OrdersLeftOut: Advice(
+        "Orders of an earlier task failed, and the tasks after it went on without them.",
+        "The other orders are done. What is certain about each failed one, its own error in the log of that task says.",
+        "Do about each failed order what its own error says, then clear that earlier task with those after it: it does "
+        "what is left. If an order is not to be done in this run, mark this task as success.",
     ),
     exceptions.TransactionNeverPosted: Advice(
         "The order was set inactive or deleted while its invoice was waited for.",

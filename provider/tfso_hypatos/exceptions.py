@@ -282,8 +282,14 @@ class BatchFailed(TfsoHypatosError):
         super().__init__(f"{message} ({by_kind}). {' | '.join(listed)}")
 
 
-class DryRunIncomplete(BatchFailed):
+class PreviewIncomplete(BatchFailed):
     """Some orders of a dry run could not be looked at; nothing was changed."""
+
+
+class OrdersLeftOut(TfsoHypatosError):
+    """Orders of an earlier task failed, and the tasks after it went on without them; a person has to decide."""
+
+    permanent = True
 
 
 class TransactionNeverPosted(TfsoHypatosError):

@@ -131,6 +131,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "tfso_hypatos.operators.sales_order",
                     "tfso_hypatos.operators.sales_order_list",
+                    "tfso_hypatos.operators.failed_orders",
                     "tfso_hypatos.operators.approval",
                     "tfso_hypatos.operators.withdrawal",
                     "tfso_hypatos.operators.reconciliation",

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
 from tfso_hypatos.sandbox.server import Sandbox
 from tfso_hypatos.sandbox.settings import ORGANIZATION
 
@@ -74,7 +75,8 @@ def test_a_dry_run_is_the_default_and_changes_nothing(
     state, tasks = run(dag)
 
     assert state == "success"
-    assert [tasks[name] for name in ("list", "invoice", "wait", "enrich")] == ["success"] * 2 + ["skipped"] * 2
+    expected = {"list": "success", "invoice": "success", "check": "success", "wait": "skipped", "enrich": "skipped"}
+    assert tasks == expected
     sent = {(each["method"], each["path"]) for each in posting.requests()[before:]}
     assert {(method, path) for method, path in sent if method != "GET"} <= {("POST", "/oauth/token")}
     assert books(posting) == ([], {})
@@ -89,7 +91,7 @@ def test_what_is_confirmed_is_billed_once_and_nothing_else(dag: DAG, posting: Sa
     confirmed = [made(7), made(8)]
     made(9, status="Draft")
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert state == "success"
     assert {f"wait {order_id}" for order_id in confirmed} <= tasks.keys()
@@ -100,7 +102,7 @@ def test_what_is_confirmed_is_billed_once_and_nothing_else(dag: DAG, posting: Sa
     orders = posting.state()["organizations"][ORGANIZATION]["orders"]
     assert {order["invoice"]["paymentTerms"]["value"] for order in orders if order["id"] in confirmed} == {14}
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert (state, tasks["wait"]) == ("success", "skipped")
     assert books(posting)[0] == confirmed
@@ -112,7 +114,7 @@ def test_the_filters_of_the_form_choose(dag: DAG, posting: Sandbox) -> None:
     made(8, "2026-11-20")
     made(7, "2026-11-21")
 
-    assert run(dag, dry_run=False, customer_id=7, date_from="2026-11-20", date_to="2026-11-20")[0] == "success"
+    assert run(dag, preview=False, customer_id=7, date_from="2026-11-20", date_to="2026-11-20")[0] == "success"
 
     assert books(posting)[0] == [wanted]
 
@@ -123,20 +125,69 @@ def test_the_stop_switch_keeps_it_from_billing(
     confirmed = [made(7), made(8)]
     monkeypatch.setenv(SWITCH, "true")
 
-    state, tasks = run(dag, dry_run=False)
+    state, tasks = run(dag, preview=False)
 
     assert (state, tasks["invoice"]) == ("failed", "failed")
-    assert "0 orders are invoiced, 2 are not, or it is not known (0 of them failed)" in capsys.readouterr().out
+    assert "0 orders are invoiced, 2 are not, or it is not known (0 failed)" in capsys.readouterr().out
     assert books(posting) == ([], {})
 
     monkeypatch.setenv(SWITCH, "false")
 
-    assert run(dag, dry_run=False)[0] == "success"
+    assert run(dag, preview=False)[0] == "success"
     assert books(posting)[0] == confirmed
+
+
+def test_one_order_that_is_refused_holds_up_no_other_and_is_not_passed_over(
+    dag: DAG, posting: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited, *others = [made(7), made(8), made(9)]
+    listing = ListSalesOrdersOperator.execute
+
+    def list_then_edit(self: ListSalesOrdersOperator, context: Context) -> Any:
+        rows = listing(self, context)
+        with TfsoHook() as hook:
+            hook.add_line(edited, {"description": "Te", "quantity": 1, "price": 1})
+        return rows
+
+    with monkeypatch.context() as somebody:
+        somebody.setattr(ListSalesOrdersOperator, "execute", list_then_edit)
+        state, tasks = run(dag, preview=False)
+
+    assert (state, tasks["check"]) == ("failed", "failed")
+    assert {name: tasks[name] for name in ("invoice", "enrich")} == {"invoice": "success", "enrich": "success"}
+    assert {name for name in tasks if name.startswith("wait")} == {f"wait {order_id}" for order_id in others}
+    assert f"1 order of the task invoice failed, and the tasks after it go on without it: {edited} (OrderDrift)" in (
+        capsys.readouterr().out
+    )
+    billed, records = books(posting)
+    assert billed == others
+    assert sorted(records) == [f"sales-order-{order_id}" for order_id in others]
+
+    state, tasks = run(dag, preview=False)
+
+    assert (state, tasks["check"]) == ("success", "success")
+    assert books(posting)[0] == [edited, *others]
+
+
+def test_if_every_order_is_refused_the_run_fails(dag: DAG, posting: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited = made(7)
+    listing = ListSalesOrdersOperator.execute
+
+    def list_then_edit(self: ListSalesOrdersOperator, context: Context) -> Any:
+        rows = listing(self, context)
+        with TfsoHook() as hook:
+            hook.update_sales_order(edited, {"status": "Draft"})
+        return rows
+
+    monkeypatch.setattr(ListSalesOrdersOperator, "execute", list_then_edit)
+    state, tasks = run(dag, preview=False)
+
+    assert (state, tasks["invoice"], tasks["check"]) == ("failed", "failed", "upstream_failed")
+    assert books(posting) == ([], {})
 
 
 def test_it_does_not_run_by_itself_nor_twice_at_once(dag: DAG) -> None:
     assert type(dag.timetable).__name__ == "NullTimetable"
     assert dag.max_active_runs == 1
-    assert dag.params.validate()["dry_run"] is True
+    assert dag.params.validate()["preview"] is True
     assert dag.get_task("invoice").pool == "tfso_invoicing"

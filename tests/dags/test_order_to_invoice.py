@@ -194,6 +194,18 @@ class TestOrdersToInvoices:
         assert sorted(records) == ["web-1", "web-2", "web-3", "web-4"]
         assert all("transactionId" in record["customMetadata"]["tfso"] for record in records.values())
 
+    def test_orders_that_are_refused_hold_up_no_other_and_are_not_passed_over(self, posting: Sandbox) -> None:
+        posting.configure(known_customers=[2, 3])
+        ended = _dag("orders_to_invoices").test(run_conf={"orders": _orders(3)})
+
+        states = {(each.task_id, each.rendered_map_index): str(each.state) for each in ended.get_task_instances()}
+        done = [("create", None), ("invoice", None), ("wait", "web-2"), ("wait", "web-3"), ("enrich", None)]
+        assert str(ended.state) == "failed"
+        assert states == {**dict.fromkeys(done, "success"), ("check", None): "failed"}
+        _, invoices, records = _books(posting)
+        assert len(invoices) == 2
+        assert sorted(records) == ["web-2", "web-3"]
+
     def test_the_grid_shows_order_keys_from_the_first_moment_on(
         self, posting: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -23,24 +23,30 @@ class Run:
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def context(
-        self, operator: BaseOperator, *, try_number: int = 1, map_index: int = -1, store: Any = None
+        self,
+        operator: BaseOperator,
+        *,
+        try_number: int = 1,
+        max_tries: int = 0,
+        map_index: int = -1,
+        store: Any = None,
     ) -> dict[str, Any]:
-        """Return the context of a try of a task."""
-        context: dict[str, Any] = {"ti": self._instance(operator, try_number, map_index)}
+        """Return the context of a try of a task; as many as ``max_tries`` are followed by another one."""
+        context: dict[str, Any] = {"ti": self._instance(operator, try_number, max_tries, map_index)}
         return context if store is None else {**context, "task_state_store": store}
 
     def execute(self, operator: BaseOperator, **context: Any) -> Any:
         """Run a task and return its result."""
         return operator.execute(self.context(operator, **context))  # type: ignore[arg-type]
 
-    def _instance(self, operator: BaseOperator, try_number: int, map_index: int) -> Any:
+    def _instance(self, operator: BaseOperator, try_number: int, max_tries: int, map_index: int) -> Any:
         run = self
 
         class Instance:
             dag_id, run_id, task_id = run.dag_id, run.run_id, operator.task_id
 
             def __init__(self) -> None:
-                self.map_index, self.try_number = map_index, try_number
+                self.map_index, self.try_number, self.max_tries = map_index, try_number, max_tries
 
             def xcom_push(self, key: str, value: Any) -> None:
                 run.xcom[key] = value

@@ -150,11 +150,31 @@ def test_one_order_that_fails_does_not_stop_the_others(run: Run, log: Log) -> No
     assert len(log.orders) == 3
 
 
+def test_the_nouns_and_verbs_of_a_batch_agree_with_their_counts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    failing(monkeypatch, DENIED, "web-1")
+    with pytest.raises(BatchFailed, match=r"^1 of 3 orders failed; 1 is done, 1 repeats another one \("):
+        run.execute(creating([item(1), item(2), item(2)]))
+    failing(monkeypatch, OrderBusy("busy"), "web-1")
+    with pytest.raises(BatchFailed, match=r"^1 of 1 order failed; 0 are done \("):
+        run.execute(creating(items(1)))
+    assert "0 of 1 order done, 1 failed, 0 skipped" in caplog.text
+    failing(monkeypatch, AuthenticationFailed("changed", status=401), "web-2")
+    with pytest.raises(AuthenticationFailed, match=r"^1 of 2 orders is done, 0 failed, 1 was not tried to the end\. "):
+        run.execute(creating([item(3), item(2)], concurrency=1))
+    monkeypatch.setattr("tfso_hypatos.operators.batch.account.FIRST_IN_A_ROW", 1)
+    failing(monkeypatch, ServerError("down", status=500), "web-3")
+    with pytest.raises(BatchFailed, match=r"^1 of 2 orders failed, 1 was not tried; 0 are done \("):
+        run.execute(creating([item(3), item(4)], concurrency=1))
+
+
 def test_what_repeats_an_order_that_failed_is_not_called_done(run: Run, log: Log) -> None:
     log.sandbox.configure(known_customers=[42])
     wrong = item(2)
     wrong["order"]["customer"]["id"] = 43
-    with pytest.raises(BatchFailed, match=r"1 of 4 orders failed; 1 are done, 2 repeat others \("):
+    with pytest.raises(BatchFailed, match=r"1 of 4 orders failed; 1 is done, 2 repeat others \("):
         run.execute(creating([item(1), wrong, wrong, wrong]))
 
 
@@ -277,7 +297,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *keys: str) -> No
 def test_an_error_that_ends_the_batch_says_how_far_it_came(run: Run, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     failing(monkeypatch, AuthenticationFailed("the secret was changed", status=401), "web-3")
     with pytest.raises(
-        AuthenticationFailed, match=r"^2 of 4 orders are done, 0 failed, 2 were not tried to their end\. the secret"
+        AuthenticationFailed, match=r"^2 of 4 orders are done, 0 failed, 2 were not tried to the end\. the secret"
     ) as caught:
         run.execute(creating(items(4), concurrency=1))
     assert (caught.value.permanent, caught.value.status) == (True, 401)
@@ -322,7 +342,7 @@ def test_an_error_that_nobody_thought_of_is_that_of_one_order(
 def test_a_service_that_is_down_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch.run.FIRST_IN_A_ROW", 3)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.account.FIRST_IN_A_ROW", 3)
     log.sandbox.add_fault(action="status_before", status=500, method="POST", path="/salesorders$", times=1000)
     with pytest.raises(BatchFailed, match="were not tried; 0 are done") as caught:
         run.execute(creating(items(40), concurrency=2))
@@ -333,7 +353,7 @@ def test_a_service_that_is_down_is_not_asked_for_every_order(
 def test_a_service_that_goes_down_later_is_not_asked_for_every_order(
     run: Run, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfso_hypatos.operators.batch.run.LAST_IN_A_ROW", 4)
+    monkeypatch.setattr("tfso_hypatos.operators.batch.account.LAST_IN_A_ROW", 4)
     log.sandbox.add_fault(action="status_before", status=500, method="POST", path="/salesorders$", skip=5, times=1000)
     with pytest.raises(BatchFailed, match="were not tried; 5 are done"):
         run.execute(creating(items(40), concurrency=2))

@@ -18,17 +18,18 @@ from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.exceptions import (
     BatchFailed,
-    DryRunIncomplete,
     InvalidInput,
     InvoicingStopped,
     OrderDrift,
     PermissionDenied,
+    PreviewIncomplete,
     StopSwitchUnreadable,
 )
 from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.preview import preview
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.operators import stop_switch
+from tfso_hypatos.operators.preview_table import COLUMNS, preview_table
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
     EnrichSalesOrdersOperator,
@@ -102,7 +103,7 @@ class TestDrift:
         change(edited, **edit)
         with pytest.raises(OrderDrift, match=f"{said}.* was not invoiced"):
             run.execute(single(rows[0]))
-        with pytest.raises(BatchFailed, match=f"1 of 2 orders failed; 1 are done.*{said}") as caught:
+        with pytest.raises(BatchFailed, match=f"1 of 2 orders failed; 1 is done.*{said}") as caught:
             run.execute(batch(rows))
         assert caught.value.permanent
         assert billed(log) == [other]
@@ -167,7 +168,7 @@ class TestDrift:
         with pytest.raises(OrderDrift, match=said):
             run.execute(single(rows[0], expected_status="Confirmed"))
         items = [{"sales_order_id": row} for row in rows] if nested else rows
-        with pytest.raises(BatchFailed, match=f"1 of 2 orders failed; 1 are done.*{said}"):
+        with pytest.raises(BatchFailed, match=f"1 of 2 orders failed; 1 is done.*{said}"):
             run.execute(batch(items, expected_status="Confirmed"))
         assert billed(log) == [other]
 
@@ -287,7 +288,7 @@ class TestStopSwitch:
             run.execute(single(order_id, stop_variable=SWITCH))
         assert e.value.permanent
         with pytest.raises(
-            InvoicingStopped, match=r"0 orders are invoiced, 1 are not, or it is not known \(0 of them failed\)"
+            InvoicingStopped, match=r"0 orders are invoiced, 1 is not, or it is not known \(0 failed\)"
         ) as e:
             run.execute(batch([order_id], stop_variable=SWITCH))
         assert e.value.permanent
@@ -345,7 +346,7 @@ class TestStopSwitch:
         stopped = batch(orders, stop_variable=SWITCH, concurrency=1, results_path=str(tmp_path))
         with pytest.raises(
             InvoicingStopped,
-            match=r"^2 orders are invoiced, 3 are not, or it is not known \(0 of them failed\)\. Invoicing",
+            match=r"^2 orders are invoiced, 3 are not, or it is not known \(0 failed\)\. Invoicing",
         ):
             run.execute(stopped)
         assert billed(log) == orders[:2]
@@ -491,11 +492,26 @@ class TestPreview:
     def test_an_order_that_is_named_twice_counts_once(self, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         (order_id,) = made()
         assert shown(run, batch([order_id, order_id], preview=True), capsys) == [
-            "DRY RUN: nothing was changed. 1 of 1 orders would be invoiced:",
+            "DRY RUN: nothing was changed. 1 of 1 order would be invoiced:",
             "order  customer   gross  currency        date  lines",
             f" {order_id}        42  125.00       NOK  2026-11-20      1",
             "Sum in NOK: 125.00",
         ]
+
+    @pytest.mark.parametrize(
+        ("count", "said"),
+        [
+            (1, ["0 of 1 order would", "1 order would not", "1 order shows no total; the sums lack it"]),
+            (2, ["0 of 2 orders would", "2 orders would not", "2 orders show no total; the sums lack them"]),
+        ],
+    )
+    def test_its_nouns_agree_with_their_counts(self, count: int, said: list[str]) -> None:
+        row = {**dict.fromkeys([*COLUMNS, "marker_key"]), "remark": "", "is_due": False}
+        lines = list(preview_table([{**row, "sales_order_id": number} for number in range(count)]))
+        assert lines[0] == f"DRY RUN: nothing was changed. {said[0]} be invoiced:"
+        assert f"{said[1]} be invoiced:" in lines
+        due = list(preview_table([{**row, "sales_order_id": number, "is_due": True} for number in range(count)]))
+        assert said[2] in due
 
     def test_one_that_cannot_be_read_does_not_hide_the_others(
         self, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -509,9 +525,9 @@ class TestPreview:
 
         monkeypatch.setattr("tfso_hypatos.operators.batch.steps.preview", denied)
         operator = batch([first, lost, last], preview=True)
-        with pytest.raises(DryRunIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
+        with pytest.raises(PreviewIncomplete, match=r"^1 of 3 orders failed; 2 are looked at") as caught:
             run.execute(operator)
-        assert type(copy.copy(caught.value)) is DryRunIncomplete
+        assert type(copy.copy(caught.value)) is PreviewIncomplete
         assert "nothing was changed" in advice_for(caught.value).certain
         lines = logged(capsys)
         assert "DRY RUN: nothing was changed. 2 of 2 orders would be invoiced:" in lines

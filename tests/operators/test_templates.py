@@ -10,6 +10,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from tfso_hypatos.exceptions import InvalidInput
 from tfso_hypatos.operators.approval import ApproveSalesOrderOperator
+from tfso_hypatos.operators.failed_orders import CheckFailedOrdersOperator
 from tfso_hypatos.operators.reconciliation import ReconcileSalesOrdersOperator
 from tfso_hypatos.operators.retry import HAS_RETRY_POLICIES, ApiRetryPolicy
 from tfso_hypatos.operators.sales_order import (
@@ -41,6 +42,7 @@ CLASSES: list[type[Any]] = [
     ReconcileSalesOrdersOperator,
     ApproveSalesOrderOperator,
     WithdrawSalesOrderOperator,
+    CheckFailedOrdersOperator,
 ]
 DOCUMENTED: dict[Any, set[str]] = {
     CreateSalesOrderOperator: {"order", "lines", "order_key", "tfso_conn_id"},
@@ -79,6 +81,7 @@ DOCUMENTED: dict[Any, set[str]] = {
         "preview",
         "tfso_conn_id",
     },
+    CheckFailedOrdersOperator: {"failed_orders"},
     ListSalesOrdersOperator: {
         "status",
         "customer_id",

@@ -13,6 +13,7 @@ import aiohttp
 import requests
 
 from tfso_hypatos.hooks.settings import Settings
+from tfso_hypatos.words import truth_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class HttpOptions:
 def _verify(settings: Settings) -> bool | str:
     name = "verify" if "verify" in settings.extra else "verify_ssl"
     value = settings.extra.get(name)
-    if isinstance(value, str) and value.lower() not in ("true", "false", "1", "0", "yes", "no", ""):
+    if isinstance(value, str) and value and truth_of(value) is None:
         return _existing(settings, name, value)
     return settings.flag(name, default=True)
 

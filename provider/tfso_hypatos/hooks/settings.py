@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from tfso_hypatos.clients.budget import Limits
 from tfso_hypatos.exceptions import ConfigurationError
+from tfso_hypatos.words import truth_of
 
 _PLACE = re.compile(r"{(\w+)}")
 """A field of a URL template; nothing of str.format beyond it, for the text comes from a form."""
@@ -131,12 +132,10 @@ class Settings:
         value = self.extra.get(name)
         if value is None or value == "":
             return default
-        if isinstance(value, bool):
-            return value
-        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if str(value).lower() not in words:
+        truth = truth_of(value)
+        if truth is None:
             raise self.wrong(name, "must be true or false")
-        return words[str(value).lower()]
+        return truth
 
     def choice(self, name: str, choices: Mapping[str, str], default: str) -> str:
         """Return what an extra field chooses."""

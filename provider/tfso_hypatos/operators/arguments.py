@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, Problem
+from tfso_hypatos.words import truth_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -113,11 +114,10 @@ def switched_on(value: Any, place: str) -> bool:
     :param place: what the caller calls it.
     :raises InvalidInput: if it is neither; a template that rendered nothing must not decide what is billed.
     """
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    word = str(value).strip().lower()
-    if word not in words:
+    truth = truth_of(value)
+    if truth is None:
         raise InvalidInput([Problem(place, "true or false is needed")])
-    return words[word]
+    return truth
 
 
 def name_map_index(context: Context, sales_order_id: int | None = None, order_key: object = None) -> None:

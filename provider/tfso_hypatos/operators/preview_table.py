@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from tfso_hypatos.words import counted
+
 COLUMNS = {
     "sales_order_id": "order",
     "customer_id": "customer",
@@ -27,7 +29,7 @@ def preview_table(looks: Sequence[Mapping[str, Any]], *, is_whole: bool = True) 
     rows = list(_with_twins({row["sales_order_id"]: row for row in looks}.values()))
     due = [row for row in rows if row["is_due"]]
     other = [row for row in rows if not row["is_due"]]
-    yield f"DRY RUN: nothing was changed. {len(due)} of {len(rows)} orders would be invoiced:"
+    yield f"DRY RUN: nothing was changed. {len(due)} of {counted(len(rows), 'order')} would be invoiced:"
     if not is_whole:
         yield "Not every order could be looked at: the table and the sums lack some"
     yield from _table(due)
@@ -38,9 +40,10 @@ def preview_table(looks: Sequence[Mapping[str, Any]], *, is_whole: bool = True) 
         yield f"Sum in {currency}: {sums[currency]:f}"
     unknown = sum(row["gross_amount"] is None for row in due)
     if unknown:
-        yield f"{unknown} orders show no total; the sums lack them"
+        show, them = ("shows", "it") if unknown == 1 else ("show", "them")
+        yield f"{counted(unknown, 'order')} {show} no total; the sums lack {them}"
     if other:
-        yield f"{len(other)} orders would not be invoiced:"
+        yield f"{counted(len(other), 'order')} would not be invoiced:"
         yield from _table(other)
 
 

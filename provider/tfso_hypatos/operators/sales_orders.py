@@ -38,6 +38,8 @@ class CreateSalesOrdersOperator(BatchOperator):
     :param results_path: folder that results are written to, one of its own for every task and run, and for every map
         index. (templated)
     :param concurrency: orders at a time.
+    :param on_failed_orders: ``fail``, or ``hand_on``: once a retry would not help, succeed with the orders that are
+        done, and leave those that failed to a :class:`.CheckFailedOrdersOperator`.
     :param marker_field: field of the order that carries the marker: ``internalMemo`` or ``referenceNumber``.
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
         connection, else 10.
@@ -59,6 +61,7 @@ class CreateSalesOrdersOperator(BatchOperator):
         path: str | XComArg | None = None,
         results_path: str | XComArg | None = None,
         concurrency: int = 16,
+        on_failed_orders: str = "fail",
         marker_field: str = "internalMemo",
         settle_seconds: float | None = None,
         look_back_days: int = 90,
@@ -70,6 +73,7 @@ class CreateSalesOrdersOperator(BatchOperator):
         self.path = path
         self.results_path = results_path
         self.concurrency = concurrency
+        self.on_failed_orders = on_failed_orders
         self.marker_field = marker_field
         self.settle_seconds = settle_seconds
         self.look_back_days = look_back_days
@@ -108,6 +112,8 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
     :param results_path: folder that results are written to, one of its own for every task and run, and for every map
         index. (templated)
     :param concurrency: orders at a time.
+    :param on_failed_orders: ``fail``, or ``hand_on``: once a retry would not help, succeed with the orders that are
+        done, and leave those that failed to a :class:`.CheckFailedOrdersOperator`.
     :param invoice_date: ``YYYY-MM-DD``; left out, 24SevenOffice takes today. (templated)
     :param due_date: ``YYYY-MM-DD``; left out, it follows from the terms. (templated)
     :param payment_terms: ``{"type": "NumberOfDays", "value": 14}``, also ``OutMonthPlusDays`` and ``FixedDate``; a
@@ -148,6 +154,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         path: str | XComArg | None = None,
         results_path: str | XComArg | None = None,
         concurrency: int = 16,
+        on_failed_orders: str = "fail",
         invoice_date: str | XComArg | None = None,
         due_date: str | XComArg | None = None,
         payment_terms: Mapping[str, Any] | str | XComArg | None = None,
@@ -164,6 +171,7 @@ class InvoiceSalesOrdersOperator(BatchOperator, InvoicingOperator):
         self.path = path
         self.results_path = results_path
         self.concurrency = concurrency
+        self.on_failed_orders = on_failed_orders
         self.invoice_date = invoice_date
         self.due_date = due_date
         self.payment_terms = payment_terms
@@ -228,6 +236,8 @@ class EnrichSalesOrdersOperator(BatchOperator):
     :param results_path: folder that results are written to, one of its own for every task and run, and for every map
         index. (templated)
     :param concurrency: orders at a time.
+    :param on_failed_orders: ``fail``, or ``hand_on``: once a retry would not help, succeed with the orders that are
+        done, and leave those that failed to a :class:`.CheckFailedOrdersOperator`.
     :param on_missing: what to do if Hypatos has no such record: ``fail``, ``skip`` or ``insert``. (templated)
     :param external_id_format: key of items that have neither ``external_id`` nor ``order_key``, such as orders that
         people made: a text with ``{sales_order_id}`` in it. (templated)
@@ -254,6 +264,7 @@ class EnrichSalesOrdersOperator(BatchOperator):
         path: str | XComArg | None = None,
         results_path: str | XComArg | None = None,
         concurrency: int = 16,
+        on_failed_orders: str = "fail",
         on_missing: str = "fail",
         external_id_format: str | XComArg | None = None,
         hypatos_conn_id: str = "hypatos_default",
@@ -265,6 +276,7 @@ class EnrichSalesOrdersOperator(BatchOperator):
         self.path = path
         self.results_path = results_path
         self.concurrency = concurrency
+        self.on_failed_orders = on_failed_orders
         self.on_missing = on_missing
         self.external_id_format = external_id_format
         self.hypatos_conn_id = hypatos_conn_id

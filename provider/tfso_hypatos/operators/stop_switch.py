@@ -9,11 +9,12 @@ from typing import Any
 from airflow.sdk import Variable
 
 from tfso_hypatos.exceptions import InvoicingStopped, StopSwitchUnreadable
+from tfso_hypatos.words import FALSE_WORDS, normal
 
 FRESH = 2.0
 """Seconds for which an answer counts; a batch would otherwise ask Airflow several times a second."""
 
-OFF = frozenset({"", "false", "0", "no", "off", "n", "f", "none", "null"})
+OFF = FALSE_WORDS | {"", "none", "null"}
 """What the Variable says as long as nobody has stopped invoicing; everything else stops it."""
 
 
@@ -40,7 +41,7 @@ class StopSwitch:
             if self._read_at is None or now - self._read_at >= FRESH:
                 value = self._value()
                 # The moment before it was read: what it says is not younger.
-                self._stopped, self._read_at = value is not None and value.strip().lower() not in OFF, now
+                self._stopped, self._read_at = value is not None and normal(value) not in OFF, now
             if self._stopped:
                 raise InvoicingStopped(
                     f"Invoicing is stopped by the Airflow Variable {self._name}. Set it to false, then clear this "

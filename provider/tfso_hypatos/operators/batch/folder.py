@@ -13,6 +13,7 @@ from airflow.sdk import ObjectStoragePath
 
 from tfso_hypatos.clients.messages import decode, encode
 from tfso_hypatos.exceptions import InvalidInput, Problem
+from tfso_hypatos.words import counted, is_or_are
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,8 @@ class Counting:
         """
         missing = sum(seen != self._passes for seen in self._seen.values())
         if missing:
-            rule = f"{missing} of {len(self._seen)} results in {self.folder} are gone: clear the task that wrote them"
+            of_all = f"{missing} of {counted(len(self._seen), 'result')} in {self.folder}"
+            rule = f"{of_all} {is_or_are(missing)} gone: clear the task that wrote them"
             raise InvalidInput([Problem("path", rule)])
 
 

@@ -13,6 +13,7 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.digests import digest
 from tfso_hypatos.hooks.base import ApiHook
 from tfso_hypatos.operators.arguments import given
+from tfso_hypatos.words import counted, is_or_are
 
 MOST_PROBLEMS = 20
 """Broken rules that an error names; a file may hold the same mistake a hundred thousand times."""
@@ -31,7 +32,7 @@ class Job:
     :param name: what a person calls it: its order key, its id, or its key in Hypatos.
     :param key: what no other order of the batch may share; two at once could not tell each other apart.
     :param content: fingerprint of what was asked for.
-    :param labels: what its result is told apart by.
+    :param labels: the ids by which its result, or its failure, is told apart.
     :param run: does it and returns its result.
     :param origin: fingerprint of the order that the item is an earlier task's result of, and of what was asked for
         beyond that result; empty if it is no such result. Tries that overlap leave one each, with other content.
@@ -41,7 +42,7 @@ class Job:
     name: str
     key: str
     content: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, Any]
     run: Callable[[], Awaitable[dict[str, Any]]] = field(repr=False)
     origin: str = ""
     held: bool = False
@@ -164,7 +165,8 @@ def check(source: Iterable[Entry], job_of: Callable[[Any], Job]) -> Plan:
         wrong += len(problems)
         found += problems[: MOST_PROBLEMS - len(found)]
     if wrong > len(found):
-        found.append(Problem("orders", f"{wrong - len(found)} more rules are broken"))
+        more = wrong - len(found)
+        found.append(Problem("orders", f"{counted(more, 'more rule')} {is_or_are(more)} broken"))
     if found:
         raise InvalidInput(found)
     return Plan(len(seen), seen.repeats(), seen.marks)

@@ -10,6 +10,7 @@ from tfso_hypatos.assets import announce_batch
 from tfso_hypatos.exceptions import ConfigurationError
 from tfso_hypatos.operators.arguments import TaskIdentity, given
 from tfso_hypatos.operators.base import ApiOperator
+from tfso_hypatos.operators.failed_orders import FAILED_ORDERS, hands_on, retry_is_left
 from tfso_hypatos.operators.mapping import refuse_unmappable
 from tfso_hypatos.operators.retry import ending_at_once
 
@@ -34,6 +35,7 @@ class BatchOperator(ApiOperator):
     path: str | XComArg | None
     results_path: str | XComArg | None
     concurrency: int
+    on_failed_orders: str
 
     def execute(self, context: Context) -> Any:
         """Check every order, then do what is not done yet."""
@@ -46,6 +48,7 @@ class BatchOperator(ApiOperator):
         with ending_at_once():
             if isinstance(self.concurrency, bool) or not isinstance(self.concurrency, int) or self.concurrency < 1:
                 raise ConfigurationError("concurrency must be a whole number above zero")
+            hand_on = hands_on(self, self.on_failed_orders)
             source = source_of(self.orders, self.path)
             step = self._step(context)
             for hook in step.hooks:
@@ -58,13 +61,24 @@ class BatchOperator(ApiOperator):
                 results: Written | Collected = Written(str(self.results_path), identity)
             else:
                 results = Collected(plan)
-            again = identity.try_number > 1
             looks = self._only_looks()
             run = BatchRun(
-                step, plan, source, results, self.concurrency, lambda: self._killed, again=again, only_looks=looks
+                step,
+                plan,
+                source,
+                results,
+                self.concurrency,
+                lambda: self._killed,
+                again=identity.try_number > 1,
+                only_looks=looks,
+                hands_on=hand_on,
+                retry_is_left=retry_is_left(context),
             )
             run_on_a_loop(run.run, self.on_kill)
             outcome = results.outcome(run.counts())
+            instance = context.get("ti")
+            if hand_on and instance is not None:
+                instance.xcom_push(key=FAILED_ORDERS, value={"task_id": self.task_id, **run.failed_orders()})
             if not looks:
                 announce_batch(context, self, self.outlet_alias, step.hooks[0].settings, outcome)
             return outcome

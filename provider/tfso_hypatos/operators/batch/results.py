@@ -109,9 +109,10 @@ class Collected:
         """Write nothing."""
 
     def outcome(self, counts: Counts) -> list[dict[str, Any]]:
-        """Return what the task hands on: every result."""
+        """Return what the task hands on: the result of every order that did not fail."""
         repeats = self._plan.repeats
-        return [self._results[repeats.get(position, position)] for position in range(counts.total)]
+        places = (repeats.get(position, position) for position in range(counts.total))
+        return [self._results[place] for place in places if place in self._results]
 
 
 class Written:

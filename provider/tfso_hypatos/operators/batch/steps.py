@@ -153,7 +153,7 @@ class Invoicing:
         }
         task, earlier = invoice_order(self.hook.organization, arguments)
         order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
-        labels = {"order_key": str(order_key)} if given(order_key) else {}
+        labels: dict[str, Any] = {"order_key": str(order_key)} if given(order_key) else {}
         holder = self.created_by(earlier)
         name = labels.get("order_key", str(task.order_id))
         content = digest(16, canonical(arguments))
@@ -162,7 +162,7 @@ class Invoicing:
             name,
             str(task.order_id),
             content,
-            labels,
+            {**labels, "sales_order_id": task.order_id},
             lambda: self._invoice(task, holder),
             origin=_origin(earlier, asked),
             held=given(earlier.get("holder")),
@@ -212,6 +212,7 @@ class Enriching:
             # Looked up here, for it blocks; and before anything is sent.
             _ = self.tfso.settings
         labels = {"order_key": str(order_key)} if given(order_key) else {}
+        labels["external_id"] = wanted.external_id
         content = digest(16, canonical([wanted.over, wanted.order_id, self.on_missing]))
         return Job(wanted.external_id, wanted.external_id, content, labels, lambda: self._enrich(wanted))
 

@@ -1,0 +1,130 @@
+"""Orders of a batch that failed while the others went on: handed on by the batch, reported by a task after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator, XComArg
+
+from tfso_hypatos.exceptions import ConfigurationError, InvalidInput, OrdersLeftOut, Problem
+from tfso_hypatos.operators.arguments import structured
+from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
+from tfso_hypatos.words import counted
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+FAILED_ORDERS = "failed_orders"
+"""Key of the XCom in which a batch hands on what failed."""
+
+FAIL, HAND_ON = "fail", "hand_on"
+
+MOST_NAMED = 20
+"""Orders of one batch that the error names; the XCom and the log of the batch have more."""
+
+
+class CheckFailedOrdersOperator(BaseOperator):
+    """Fail if orders of an earlier batch failed, so that the run fails although the others went on.
+
+    For a batch with ``on_failed_orders="hand_on"``, which has to have this task directly downstream. Other tasks go on
+    with the orders that are done, beside this one. Sends nothing, and returns nothing.
+
+    :param failed_orders: what a batch handed on (``XComArg(invoice, key="failed_orders")``), or a list of that of
+        several. (templated)
+    :raises OrdersLeftOut: if there are any, naming them.
+    :raises InvalidInput: if it is not what a batch handed on.
+    """
+
+    template_fields: Sequence[str] = ("failed_orders",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"failed_orders": "json"}
+    ui_color = "#f6e7d8"
+
+    def __init__(self, *, failed_orders: Mapping[str, Any] | Sequence[Any] | str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**with_retry_policy(kwargs))
+        self.failed_orders = failed_orders
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - as Airflow calls it
+        """Fail if orders failed."""
+        with ending_at_once():
+            batches = list(_batches(structured(self.failed_orders, FAILED_ORDERS)))
+            if not batches:
+                raise _not_handed_on()
+            said = [_sentence(each) for each in batches if each["total"]]
+            if said:
+                raise OrdersLeftOut(f"{' '.join(said)} The log of that task says why")
+
+
+def _batches(given: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what each batch handed on; a mapped batch is one for each of its instances."""
+    if isinstance(given, Mapping):
+        total, orders = given.get("total"), given.get("orders")
+        if not isinstance(total, int) or not isinstance(orders, Sequence):
+            raise _not_handed_on()
+        yield given
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        # What the instances of a mapped task handed on is fetched from Airflow here.
+        for each in given[:]:
+            yield from _batches(each)
+    else:
+        raise _not_handed_on()
+
+
+def _not_handed_on() -> InvalidInput:
+    rule = (
+        f'what a batch with on_failed_orders="{HAND_ON}" handed on is needed: '
+        f'XComArg(<its task>, key="{FAILED_ORDERS}")'
+    )
+    return InvalidInput([Problem(FAILED_ORDERS, rule)])
+
+
+def _sentence(batch: Mapping[str, Any]) -> str:
+    total = batch["total"]
+    named = [_named(order) for order in batch["orders"][:MOST_NAMED]]
+    more = f" and {total - len(named)} more" if total > len(named) else ""
+    return (
+        f"{counted(total, 'order')} of the task {batch.get('task_id')} failed, and the tasks after it go on without "
+        f"{'it' if total == 1 else 'them'}: "
+        f"{', '.join(named)}{more}."
+    )
+
+
+def _named(order: Mapping[str, Any]) -> str:
+    name = next((order[name] for name in ("order_key", "sales_order_id", "external_id") if name in order), "?")
+    return f"{name} ({order.get('kind')})"
+
+
+def hands_on(task: BaseOperator, mode: object) -> bool:
+    """Say whether a batch hands on the orders that failed.
+
+    :param task: the batch.
+    :param mode: its ``on_failed_orders``.
+    :raises ConfigurationError: if it is none of the choices; or if no later task would fail because of those orders.
+    """
+    if mode == FAIL:
+        return False
+    if mode != HAND_ON:
+        raise ConfigurationError(f"on_failed_orders must be {FAIL} or {HAND_ON}")
+    dag = task.get_dag()
+    later = [dag.get_task(task_id) for task_id in task.downstream_task_ids] if dag is not None else []
+    if not any(_checks(each, task.task_id) for each in later):
+        raise ConfigurationError(
+            f'on_failed_orders="{HAND_ON}" needs a task that fails if orders failed, or nobody would see it: '
+            f'CheckFailedOrdersOperator(task_id=…, failed_orders=XComArg(<{task.task_id}>, key="{FAILED_ORDERS}"))'
+        )
+    return True
+
+
+def _checks(task: Any, batch_id: str) -> bool:
+    """Say whether a task is the check of a batch."""
+    if not isinstance(task, CheckFailedOrdersOperator):
+        return False
+    references = XComArg.iter_xcom_references(task.failed_orders)
+    return any((operator.task_id, key) == (batch_id, FAILED_ORDERS) for operator, key in references)
+
+
+def retry_is_left(context: Context) -> bool:
+    """Say whether the running task is tried again if it fails; outside of a task run it is not."""
+    instance = context.get("ti")
+    number, most = getattr(instance, "try_number", None), getattr(instance, "max_tries", None)
+    return isinstance(number, int) and isinstance(most, int) and number <= most
