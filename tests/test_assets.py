@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -248,8 +249,9 @@ WHOSE = {"organization_id": ORGANIZATION}
 
 
 class Event:
-    def __init__(self, extra: dict[str, Any]) -> None:
+    def __init__(self, extra: dict[str, Any], *runs: tuple[str, str]) -> None:
         self.extra = extra
+        self.created_dagruns = [SimpleNamespace(dag_id=dag_id, run_id=run_id) for dag_id, run_id in runs]
 
 
 def test_orders_of_two_organizations_are_told_apart() -> None:
@@ -260,8 +262,9 @@ def test_orders_of_two_organizations_are_told_apart() -> None:
     assert orders_of_events(context, INVOICED_SALES_ORDERS) == [one, two]
 
 
-def watched(order_id: int) -> Event:
-    return Event({"from_trigger": True, "payload": {"sales_order_id": order_id, "invoice_number": 10_000 + order_id}})
+def watched(order_id: int, *runs: tuple[str, str]) -> Event:
+    payload = {"sales_order_id": order_id, "invoice_number": 10_000 + order_id}
+    return Event({"from_trigger": True, "payload": payload}, *runs)
 
 
 class Later(list[Event]):
@@ -275,6 +278,7 @@ class Later(list[Event]):
 
 
 class Run:
+    dag_id, run_id = "mine", "this"
     run_after = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 
 
@@ -311,6 +315,24 @@ def test_events_that_airflow_left_for_the_next_run_are_handled_too() -> None:
     found = orders(context_of([watched(1), watched(2)], later))
     assert [order["sales_order_id"] for order in found] == [1, 2, 3]
     assert later.asked == "2026-11-20T00:00:00+00:00"
+
+
+def test_events_that_a_later_run_of_the_same_dag_was_given_are_left_to_it() -> None:
+    later = Later([watched(2, ("mine", "later")), watched(3, ("other", "later")), watched(4, ("mine", "this"))])
+    found = orders(context_of([watched(1)], later))
+    assert [order["sales_order_id"] for order in found] == [1, 3, 4]
+
+
+def test_a_task_that_cannot_see_the_later_events_fails_rather_than_leave_one_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Later):
+        def __iter__(self) -> Any:
+            raise RuntimeError("500")
+
+    with pytest.raises(RuntimeError):
+        orders(context_of([watched(1)], Broken()))
+    assert "a retry can" in caplog.text
 
 
 def test_a_run_by_hand_has_none() -> None:
