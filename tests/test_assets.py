@@ -372,6 +372,38 @@ def test_an_event_that_does_not_list_all_of_its_orders_is_refused(
     assert all(part in str(caught.value) for part in named)
 
 
+def told_of(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the event of a batch with these results tells."""
+    task = CreateSalesOrdersOperator(task_id="create", orders=[], outlets=[CREATED_SALES_ORDERS])
+    context: Any = {"outlet_events": OutletEventAccessors()}
+    settings: Any = SimpleNamespace(extra={"organization_id": ORGANIZATION})
+    announce_batch(context, task, CREATED_SALES_ORDERS, settings, results)
+    ((_, extra),) = alias_events(context["outlet_events"], CREATED_SALES_ORDERS)
+    return extra
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [{"sales_order_id": 1, "external_id": "web-1"}, {"sales_order_id": 2, "external_id": "web-2"}],
+        [{"sales_order_id": 1}, {"external_id": "web-2"}],
+        [{"sales_order_id": 1, "external_id": "web-1"}, {"external_id": "web-2"}, {"sales_order_id": 3}],
+    ],
+)
+def test_a_batch_tells_of_each_order_once_by_all_of_its_ids(results: list[dict[str, Any]]) -> None:
+    assert orders(context_of([Event(told_of(results))])) == [{**WHOSE, **result} for result in results]
+
+
+def test_of_two_lists_of_which_one_has_all_orders_that_one_is_taken() -> None:
+    extra = {"total": 3, "sales_order_ids": [1, 2], "external_ids": ["web-1", "web-2", "web-3"]}
+    assert orders(context_of([Event(extra)])) == [{"external_id": f"web-{number}"} for number in (1, 2, 3)]
+
+
+def test_of_two_lists_that_cannot_be_matched_neither_is_taken() -> None:
+    with pytest.raises(InvalidInput, match="cannot be told which ids belong to one order"):
+        orders(context_of([Event({"sales_order_ids": [1, 2], "external_ids": ["web-1", "web-2", "web-3"]})]))
+
+
 def test_a_batch_of_nothing_tells_of_nothing() -> None:
     assert orders(context_of([Event({"total": 0, "done": 0, "results_path": "s3://books/run-1"})])) == []
 

@@ -76,10 +76,11 @@ def announce_batch(
         extra = dict(outcome)
     else:
         extra = {"total": len(outcome)}
-        for name in ("sales_order_id", "external_id"):
-            ids = [result[name] for result in outcome if name in result]
-            if ids:
-                extra[f"{name}s"] = ids[:MOST_IDS]
+        for name in _IDS:
+            # Side by side, so that the ids of one order stand at the same place in both lists.
+            ids = [result.get(name) for result in outcome[:MOST_IDS]]
+            if any(each is not None for each in ids):
+                extra[f"{name}s"] = ids
     _announce(context, task, alias, settings, {}, extra)
 
 
@@ -118,7 +119,10 @@ def _asset(settings: Settings, order: Mapping[str, Any]) -> Asset:
     return Asset(uri=hypatos_sales_order_uri(whose["scope"], order.get("external_id")))
 
 
-_NAMES = ("organization_id", "scope", "sales_order_id", "external_id")
+_IDS = ("sales_order_id", "external_id")
+"""Ids of an order; an event of a batch has a list of each."""
+
+_NAMES = ("organization_id", "scope", *_IDS)
 """What an order is told apart by."""
 
 
@@ -157,21 +161,31 @@ def _told(extra: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     told = extra["payload"] if extra.get("from_trigger") else extra
     if not isinstance(told, Mapping):
         return
-    for name in ("sales_order_id", "external_id"):
-        if name in told:
-            yield dict(told)
-            return
-    _refuse_unlisted(told)
+    if any(name in told for name in _IDS):
+        yield dict(told)
+        return
+    lists = _lists(told)
+    _refuse_unlisted(told, max(map(len, lists.values()), default=None))
     whose = {name: told[name] for name in ("organization_id", "scope") if name in told}
-    for name in ("sales_order_id", "external_id"):
-        yield from ({**whose, name: each} for each in told.get(f"{name}s", ()))
+    for ids in zip(*lists.values(), strict=True):
+        yield {**whose, **{name: each for name, each in zip(lists, ids, strict=True) if each is not None}}
 
 
-def _refuse_unlisted(told: Mapping[str, Any]) -> None:
+def _lists(told: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the ids that an event lists, in lists that match: of two that do not, the one with all orders."""
+    lists = {name: ids for name in _IDS if isinstance(ids := told.get(f"{name}s"), list)}
+    if len({len(ids) for ids in lists.values()}) <= 1:
+        return lists
+    whole = {name: ids for name, ids in lists.items() if len(ids) == told.get("total")}
+    if not whole:
+        rule = "it cannot be told which ids belong to one order: it lists more of one kind than of the other"
+        raise InvalidInput([Problem("asset event of a batch", rule)])
+    return whole
+
+
+def _refuse_unlisted(told: Mapping[str, Any], listed: int | None) -> None:
     total, path = told.get("total"), told.get("results_path")
-    lists = [ids for name in ("sales_order_ids", "external_ids") if isinstance(ids := told.get(name), list)]
-    listed = max(map(len, lists), default=0)
-    if not isinstance(total, int) or total <= listed or not (lists or path):
+    if not isinstance(total, int) or total <= (listed or 0) or (listed is None and not path):
         return
     if path:
         rule = (
