@@ -157,21 +157,6 @@ def test_the_callback_of_a_whole_dag_is_no_message(context: dict[str, Any]) -> N
     assert sent == []
 
 
-def test_the_smtp_notifier_takes_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
-
-    seen: list[tuple[Any, Any]] = []
-    monkeypatch.setattr(SmtpNotifier, "notify", lambda self, _: seen.append((self.subject, self.html_content)))
-    mail = SmtpNotifier(
-        to="orders@example.com",
-        subject="{{ order_problem.title }}",
-        html_content="<pre>{{ order_problem.text | e }}</pre>",
-    )
-    OrderNeedsPersonNotifier(deliver=mail)(failed(OrderDrift("a < b")))
-    assert seen[0][0].startswith("Order 'web-10045'")
-    assert "Error: a &lt; b" in seen[0][1]
-
-
 @pytest.mark.parametrize(
     ("task", "order"),
     [
