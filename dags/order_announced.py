@@ -22,7 +22,7 @@ with DAG("order_announced", schedule=None, params={"order_key": "web-10047"}, ta
 
 with DAG("after_invoicing", schedule=[INVOICED_SALES_ORDERS], catchup=False, tags=["24SevenOffice"], doc_md=__doc__):
     # [START orders_of]
-    @task(inlets=[INVOICED_SALES_ORDERS])
+    @task(inlets=[INVOICED_SALES_ORDERS], retries=3)
     def invoiced(**context: Any) -> list[int]:
         """Return the orders that were invoiced."""
         return [order["sales_order_id"] for order in orders_of_events(context, INVOICED_SALES_ORDERS)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -263,8 +264,9 @@ WHOSE = {"organization_id": ORGANIZATION}
 
 
 class Event:
-    def __init__(self, extra: dict[str, Any]) -> None:
+    def __init__(self, extra: dict[str, Any], *runs: tuple[str, str]) -> None:
         self.extra = extra
+        self.created_dagruns = [SimpleNamespace(dag_id=dag_id, run_id=run_id) for dag_id, run_id in runs]
 
 
 def test_orders_of_two_organizations_are_told_apart() -> None:
@@ -275,8 +277,9 @@ def test_orders_of_two_organizations_are_told_apart() -> None:
     assert orders_of_events(context, INVOICED_SALES_ORDERS) == [one, two]
 
 
-def watched(order_id: int) -> Event:
-    return Event({"from_trigger": True, "payload": {"sales_order_id": order_id, "invoice_number": 10_000 + order_id}})
+def watched(order_id: int, *runs: tuple[str, str]) -> Event:
+    payload = {"sales_order_id": order_id, "invoice_number": 10_000 + order_id}
+    return Event({"from_trigger": True, "payload": payload}, *runs)
 
 
 class Later(list[Event]):
@@ -290,6 +293,7 @@ class Later(list[Event]):
 
 
 class Run:
+    dag_id, run_id = "mine", "this"
     run_after = datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC)
 
 
@@ -328,6 +332,24 @@ def test_events_that_airflow_left_for_the_next_run_are_handled_too() -> None:
     assert later.asked == "2026-11-20T00:00:00+00:00"
 
 
+def test_events_that_a_later_run_of_the_same_dag_was_given_are_left_to_it() -> None:
+    later = Later([watched(2, ("mine", "later")), watched(3, ("other", "later")), watched(4, ("mine", "this"))])
+    found = orders(context_of([watched(1)], later))
+    assert [order["sales_order_id"] for order in found] == [1, 3, 4]
+
+
+def test_a_task_that_cannot_see_the_later_events_fails_rather_than_leave_one_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Later):
+        def __iter__(self) -> Any:
+            raise RuntimeError("500")
+
+    with pytest.raises(RuntimeError):
+        orders(context_of([watched(1)], Broken()))
+    assert "a retry can" in caplog.text
+
+
 def test_a_run_by_hand_has_none() -> None:
     assert orders(context_of([])) == []
 
@@ -363,6 +385,38 @@ def test_an_event_that_does_not_list_all_of_its_orders_is_refused(
     with pytest.raises(InvalidInput) as caught:
         orders(context_of([watched(1), Event(extra)]))
     assert all(part in str(caught.value) for part in named)
+
+
+def told_of(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the event of a batch with these results tells."""
+    task = CreateSalesOrdersOperator(task_id="create", orders=[], outlets=[CREATED_SALES_ORDERS])
+    context: Any = {"outlet_events": OutletEventAccessors()}
+    settings: Any = SimpleNamespace(extra={"organization_id": ORGANIZATION})
+    announce_batch(context, task, CREATED_SALES_ORDERS, settings, results)
+    ((_, extra),) = alias_events(context["outlet_events"], CREATED_SALES_ORDERS)
+    return extra
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [{"sales_order_id": 1, "external_id": "web-1"}, {"sales_order_id": 2, "external_id": "web-2"}],
+        [{"sales_order_id": 1}, {"external_id": "web-2"}],
+        [{"sales_order_id": 1, "external_id": "web-1"}, {"external_id": "web-2"}, {"sales_order_id": 3}],
+    ],
+)
+def test_a_batch_tells_of_each_order_once_by_all_of_its_ids(results: list[dict[str, Any]]) -> None:
+    assert orders(context_of([Event(told_of(results))])) == [{**WHOSE, **result} for result in results]
+
+
+def test_of_two_lists_of_which_one_has_all_orders_that_one_is_taken() -> None:
+    extra = {"total": 3, "sales_order_ids": [1, 2], "external_ids": ["web-1", "web-2", "web-3"]}
+    assert orders(context_of([Event(extra)])) == [{"external_id": f"web-{number}"} for number in (1, 2, 3)]
+
+
+def test_of_two_lists_that_cannot_be_matched_neither_is_taken() -> None:
+    with pytest.raises(InvalidInput, match="cannot be told which ids belong to one order"):
+        orders(context_of([Event({"sales_order_ids": [1, 2], "external_ids": ["web-1", "web-2", "web-3"]})]))
 
 
 def test_a_batch_of_nothing_tells_of_nothing() -> None:

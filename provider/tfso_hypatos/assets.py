@@ -76,10 +76,11 @@ def announce_batch(
         extra = dict(outcome)
     else:
         extra = {"total": len(outcome)}
-        for name in ("sales_order_id", "external_id"):
-            ids = [result[name] for result in outcome if name in result]
-            if ids:
-                extra[f"{name}s"] = ids[:MOST_IDS]
+        for name in _IDS:
+            # Side by side, so that the ids of one order stand at the same place in both lists.
+            ids = [result.get(name) for result in outcome[:MOST_IDS]]
+            if any(each is not None for each in ids):
+                extra[f"{name}s"] = ids
     _announce(context, task, alias, settings, {}, extra)
 
 
@@ -118,7 +119,10 @@ def _asset(settings: Settings, order: Mapping[str, Any]) -> Asset:
     return Asset(uri=hypatos_sales_order_uri(whose["scope"], order.get("external_id")))
 
 
-_NAMES = ("organization_id", "scope", "sales_order_id", "external_id")
+_IDS = ("sales_order_id", "external_id")
+"""Ids of an order; an event of a batch has a list of each."""
+
+_NAMES = ("organization_id", "scope", *_IDS)
 """What an order is told apart by."""
 
 
@@ -126,7 +130,8 @@ def orders_of_events(context: Mapping[str, Any] | Context, asset: Asset | AssetA
     """Return the orders that the asset events of a DAG run tell of, each once, for the task to be mapped over.
 
     Airflow merges events into one run, and leaves out those that came after the first of them and before the run was
-    made: they would wait for the next event. So a task that has the asset among its ``inlets`` is given those, too.
+    made: they would wait for the next event. So a task that has the asset among its ``inlets`` is given those, too,
+    unless a later run of its DAG has them: a run that is cleared does not take what is that one's.
     The next run may be given the same order again.
 
     :param context: of the running task.
@@ -156,21 +161,31 @@ def _told(extra: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     told = extra["payload"] if extra.get("from_trigger") else extra
     if not isinstance(told, Mapping):
         return
-    for name in ("sales_order_id", "external_id"):
-        if name in told:
-            yield dict(told)
-            return
-    _refuse_unlisted(told)
+    if any(name in told for name in _IDS):
+        yield dict(told)
+        return
+    lists = _lists(told)
+    _refuse_unlisted(told, max(map(len, lists.values()), default=None))
     whose = {name: told[name] for name in ("organization_id", "scope") if name in told}
-    for name in ("sales_order_id", "external_id"):
-        yield from ({**whose, name: each} for each in told.get(f"{name}s", ()))
+    for ids in zip(*lists.values(), strict=True):
+        yield {**whose, **{name: each for name, each in zip(lists, ids, strict=True) if each is not None}}
 
 
-def _refuse_unlisted(told: Mapping[str, Any]) -> None:
+def _lists(told: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the ids that an event lists, in lists that match: of two that do not, the one with all orders."""
+    lists = {name: ids for name in _IDS if isinstance(ids := told.get(f"{name}s"), list)}
+    if len({len(ids) for ids in lists.values()}) <= 1:
+        return lists
+    whole = {name: ids for name, ids in lists.items() if len(ids) == told.get("total")}
+    if not whole:
+        rule = "it cannot be told which ids belong to one order: it lists more of one kind than of the other"
+        raise InvalidInput([Problem("asset event of a batch", rule)])
+    return whole
+
+
+def _refuse_unlisted(told: Mapping[str, Any], listed: int | None) -> None:
     total, path = told.get("total"), told.get("results_path")
-    lists = [ids for name in ("sales_order_ids", "external_ids") if isinstance(ids := told.get(name), list)]
-    listed = max(map(len, lists), default=0)
-    if not isinstance(total, int) or total <= listed or not (lists or path):
+    if not isinstance(total, int) or total <= (listed or 0) or (listed is None and not path):
         return
     if path:
         rule = (
@@ -199,5 +214,16 @@ def _left_out(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -
         events = context["inlet_events"][asset]
     except KeyError:
         return ()
-    later: Iterable[Any] = events.after(context["dag_run"].run_after.isoformat())
-    return later
+    run = context["dag_run"]
+    try:
+        later = list(events.after(run.run_after.isoformat()))
+    except Exception:
+        # Airflow 3.3.2 cannot say which runs an event has started while one of them has not begun (status 500).
+        log.warning("The events that came after this run cannot be listed; if one of their runs is queued, a retry can")
+        raise
+    return [event for event in later if not _has_another(run, event.created_dagruns)]
+
+
+def _has_another(run: Any, others: Iterable[Any]) -> bool:
+    """Say whether an event was given to another run of the same DAG: to a later one, for it came after this one."""
+    return any(other.dag_id == run.dag_id and other.run_id != run.run_id for other in others)

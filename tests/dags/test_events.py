@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.models import dagrun
 from airflow.models.asset import AssetEvent, AssetModel
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import delete, select
+from tests.dags import scheduling
+from tests.dags.scheduling import begin_anew, schedule, tell
 
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.sandbox.server import Sandbox
@@ -51,28 +50,17 @@ def event(order_id: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def triggering(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that lets the next run of a DAG be one that asset events have started."""
-    made = dagrun.get_or_create_dagrun
+def nothing(dags_folder: Path) -> None:
+    """Begin without events and runs."""
+    begin_anew(str(dags_folder))
 
-    def prepare(name: str, consumed: Sequence[dict[str, Any]], left: Sequence[dict[str, Any]] = ()) -> None:
-        def create(*, session: Any, **more: Any) -> Any:
-            run = made(session=session, **more)
-            asset = session.scalar(select(AssetModel).where(AssetModel.name == name))
-            session.execute(delete(AssetEvent).where(AssetEvent.asset_id == asset.id))
-            before = run.run_after - datetime.timedelta(seconds=1)
-            events = [AssetEvent(asset_id=asset.id, extra=each, timestamp=before) for each in consumed]
-            # What came between the first event and the run is in no run's events.
-            after = run.run_after + datetime.timedelta(seconds=1)
-            session.add_all([AssetEvent(asset_id=asset.id, extra=each, timestamp=after) for each in left])
-            session.add_all(events)
-            run.consumed_asset_events.extend(events)
-            session.commit()
-            return run
 
-        monkeypatch.setattr(dagrun, "get_or_create_dagrun", create)
-
-    return prepare
+def start(*events: dict[str, Any]) -> None:
+    """Let the DAG run that the scheduler makes of events of posted invoices."""
+    for each in events:
+        tell("tfso_posted_invoices", each)
+    (made,) = schedule("on_invoice_posted")
+    assert str(scheduling.run(load("on_invoice_posted"), made).state) == "success"
 
 
 def run(dag: DAG, **conf: Any) -> Any:
@@ -81,24 +69,22 @@ def run(dag: DAG, **conf: Any) -> Any:
     return done
 
 
-def test_each_posted_invoice_of_a_run_is_handled_once(sandbox: Sandbox, connections: object, triggering: Any) -> None:
+def test_each_posted_invoice_of_a_run_is_handled_once(sandbox: Sandbox, connections: object, nothing: None) -> None:
     first, second, third = invoice(3)
-    triggering("tfso_posted_invoices", [event(first), event(second), event(first)], left=[event(third), event(second)])
-    run(load("on_invoice_posted"))
+    start(event(first), event(second), event(first), event(third), event(second))
     records = sandbox.state()["enrichment"]
     assert sorted(records) == [f"sales-order-{order_id}" for order_id in (first, second, third)]
     assert all("transactionId" in record["customMetadata"]["tfso"] for record in records.values())
 
 
 def test_an_order_that_a_dag_has_billed_gets_no_second_record(
-    sandbox: Sandbox, connections: object, triggering: Any
+    sandbox: Sandbox, connections: object, nothing: None
 ) -> None:
     """Its own DAG writes its record, by the order key."""
     theirs, ours = invoice(2)
     marked = event(ours)
     marked["payload"]["order_key_hash"] = "abcdefghijklmnop"
-    triggering("tfso_posted_invoices", [event(theirs), marked])
-    run(load("on_invoice_posted"))
+    start(event(theirs), marked)
     assert list(sandbox.state()["enrichment"]) == [f"sales-order-{theirs}"]
 
 
@@ -109,13 +95,11 @@ def test_the_example_watches_for_all_invoices() -> None:
     assert watcher.trigger.serialize()[1]["only_marked"] is False
 
 
-def test_an_event_that_comes_twice_changes_nothing(sandbox: Sandbox, connections: object, triggering: Any) -> None:
+def test_an_event_that_comes_twice_changes_nothing(sandbox: Sandbox, connections: object, nothing: None) -> None:
     (order_id,) = invoice(1)
-    dag = load("on_invoice_posted")
-    triggering("tfso_posted_invoices", [event(order_id)])
-    run(dag)
+    start(event(order_id))
     before = sandbox.state()["enrichment"]
-    run(dag)
+    start(event(order_id))
     assert sandbox.state()["enrichment"] == before
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
     TaskDeferralTimeout,
 )
+from tests.notifications.failures import LOG_URL, failed, invoicing
 
 from tfso_hypatos.exceptions import (
     InvoicingUnconfirmed,
@@ -30,18 +29,6 @@ from tfso_hypatos.links.sales_order import ORDER_URL, stored_addresses
 from tfso_hypatos.notifications.order_needs_person import OrderNeedsPersonNotifier
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator, InvoiceSalesOrderOperator
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
-
-LOG_URL = "http://airflow.example/dags/orders/runs/run-1/tasks/invoice?try_number=2"
-
-
-def invoicing(**arguments: Any) -> InvoiceSalesOrderOperator:
-    given = {"sales_order_id": {"sales_order_id": 1001, "order_key": "web-10045"}, **arguments}
-    return InvoiceSalesOrderOperator(task_id="invoice", **given)
-
-
-def failed(error: Any, task: Any = None, state: str = "failed", **more: Any) -> Any:
-    instance = SimpleNamespace(dag_id="orders", run_id="run-1", task_id="invoice", state=state, log_url=LOG_URL)
-    return {"ti": instance, "task": task or invoicing(), "exception": error, **more}
 
 
 class Recorder(BaseNotifier):
@@ -170,48 +157,6 @@ def test_the_callback_of_a_whole_dag_is_no_message(context: dict[str, Any]) -> N
     assert sent == []
 
 
-def test_without_a_receiver_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR):
-        OrderNeedsPersonNotifier()(failed(OrderDrift("differs")))
-    assert "Order 'web-10045' (sales order 1001) needs a person: OrderDrift" in caplog.text
-
-
-def test_a_receiver_that_fails_does_not_keep_the_others_from_it() -> None:
-    sent: list[Any] = []
-
-    def broken(_: Any) -> None:
-        raise ConnectionError("no mail server")
-
-    OrderNeedsPersonNotifier(deliver=[broken, sent.append])(failed(OrderDrift("differs")))
-    assert len(sent) == 1
-
-
-def test_a_notifier_is_used_for_one_order_after_the_other() -> None:
-    sent: list[tuple[str, str]] = []
-    notifier = OrderNeedsPersonNotifier(deliver=[Recorder(sent)])
-    for order_id in (1, 2):
-        notifier(failed(OrderDrift("differs"), invoicing(sales_order_id=order_id)))
-    assert [subject for subject, _ in sent] == [
-        "Sales order 1 needs a person: OrderDrift",
-        "Sales order 2 needs a person: OrderDrift",
-    ]
-
-
-def test_the_smtp_notifier_takes_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.providers.smtp.notifications.smtp import SmtpNotifier
-
-    seen: list[tuple[Any, Any]] = []
-    monkeypatch.setattr(SmtpNotifier, "notify", lambda self, _: seen.append((self.subject, self.html_content)))
-    mail = SmtpNotifier(
-        to="orders@example.com",
-        subject="{{ order_problem.title }}",
-        html_content="<pre>{{ order_problem.text | e }}</pre>",
-    )
-    OrderNeedsPersonNotifier(deliver=mail)(failed(OrderDrift("a < b")))
-    assert seen[0][0].startswith("Order 'web-10045'")
-    assert "Error: a &lt; b" in seen[0][1]
-
-
 @pytest.mark.parametrize(
     ("task", "order"),
     [
@@ -233,12 +178,6 @@ def test_nobody_is_named() -> None:
     task = CreateSalesOrderOperator(task_id="c", order=order, lines=[], order_key="web-7")
     OrderNeedsPersonNotifier(deliver=sent.append)(failed(OrderDrift("differs"), task))
     assert not any(name in str(sent[0]["order_problem"]) for name in ("Bjørn", "Storgata", "42"))
-
-
-async def test_it_can_be_awaited() -> None:
-    sent: list[Any] = []
-    await OrderNeedsPersonNotifier(deliver=sent.append, context=failed(OrderDrift("differs")))
-    assert len(sent) == 1
 
 
 def test_a_dag_takes_it_as_a_callback() -> None:

@@ -138,7 +138,9 @@ def test_it_can_watch_for_an_asset() -> None:
 
 
 def test_the_trigger_survives_the_way_to_the_triggerer() -> None:
-    made = SalesOrderInvoicedTrigger("other", only_marked=False, poll_interval=7, since="2026-11-20T00:00:00Z")
+    made = SalesOrderInvoicedTrigger(
+        "other", only_marked=False, poll_interval=7, since="2026-11-20T00:00:00Z", name="b"
+    )
     class_path, kwargs = made.serialize()
     module, _, name = class_path.rpartition(".")
     assert getattr(import_module(module), name) is SalesOrderInvoicedTrigger
@@ -146,7 +148,8 @@ def test_the_trigger_survives_the_way_to_the_triggerer() -> None:
         "tfso_conn_id": "other",
         "only_marked": False,
         "poll_interval": 7,
-        "since": "2026-11-20T00:00:00Z",
+        "since": "2026-11-20T00:00Z",
+        "name": "b",
     }
     assert deserialize(serialize(kwargs)) == json.loads(json.dumps(kwargs)) == kwargs
     assert SalesOrderInvoicedTrigger(**kwargs).serialize() == (class_path, kwargs)
@@ -154,10 +157,31 @@ def test_the_trigger_survives_the_way_to_the_triggerer() -> None:
     assert kwargs.keys() == {each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD} - {"self"}
 
 
+def test_two_assets_have_a_trigger_each_if_it_is_named() -> None:
+    """Airflow makes one trigger of those with the same hash, and one for two assets keeps nothing."""
+
+    def hash_of(**arguments: Any) -> int:
+        return BaseEventTrigger.hash(*SalesOrderInvoicedTrigger(**arguments).serialize())
+
+    assert hash_of(name="billing") == hash_of(name="billing")
+    assert len({hash_of(), hash_of(name="billing"), hash_of(name="archive")}) == 3
+
+
+def test_without_a_name_it_is_the_trigger_that_it_was_before_it_could_have_one() -> None:
+    """Airflow would begin another one at the upgrade."""
+    assert SalesOrderInvoicedTrigger().serialize()[1].keys() == {
+        "tfso_conn_id",
+        "only_marked",
+        "poll_interval",
+        "since",
+    }
+
+
 def test_the_constructor_only_assigns() -> None:
     strange: Any = object()
-    made = SalesOrderInvoicedTrigger(strange, strange, strange, strange, novelty=strange)
-    assert {made.tfso_conn_id, made.only_marked, made.poll_interval, made.since, made.unknown["novelty"]} == {strange}
+    made = SalesOrderInvoicedTrigger(strange, strange, strange, strange, strange, novelty=strange)
+    given = {made.tfso_conn_id, made.only_marked, made.poll_interval, made.since, made.name, made.unknown["novelty"]}
+    assert given == {strange}
 
 
 @pytest.mark.parametrize(
@@ -167,6 +191,8 @@ def test_the_constructor_only_assigns() -> None:
         ({"poll_interval": "60"}, "poll_interval"),
         ({"poll_interval": 0}, "poll_interval"),
         ({"since": "2026-11-20"}, "since"),
+        ({"name": 7}, "name"),
+        ({"name": ""}, "name"),
         ({"since": datetime.datetime(2026, 11, 20)}, "since"),  # noqa: DTZ001 - that is the mistake
     ],
 )
@@ -332,6 +358,7 @@ async def test_a_store_of_several_assets_is_done_without(log: Log, caplog: pytes
     async with running(trigger(Several())):
         await settled(log)
     assert "several assets" in caplog.text
+    assert "a name of its own" in caplog.text
 
 
 @pytest.mark.usefixtures("impatient")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout, TaskDeferralTimeout
@@ -14,20 +13,20 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout, Tas
 from tfso_hypatos.advice import Advice, advice_for, needs_person
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.links.sales_order import DOCUMENT_URL, ORDER_URL, stored_addresses
+from tfso_hypatos.notifications.delivery import Deliver, deliver_now, deliver_soon, receivers_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
-Deliver: TypeAlias = Callable[..., Any]
-"""Another notifier, or a function: called with the context, as Airflow calls a callback."""
-
 PROBLEM = "order_problem"
 """Name in the context of what is handed on."""
 
 LONGEST_ERROR = 1000
 """Characters of an error that a message repeats."""
+
+_UNDELIVERED = "The message about an order could not be delivered: %s"
 
 _ENDED = Advice(
     "The task ended without an error that could be seen: its process was killed, or it timed out.",
@@ -72,40 +71,46 @@ class OrderNeedsPersonNotifier(BaseNotifier):
     It has ``title``, ``text``, ``kind``, ``order_key``, ``sales_order_id``, ``external_id``, ``happened``,
     ``certain``, ``next``, ``error``, ``log_url`` and ``order_url``.
 
-    :param deliver: a notifier or a function, or several: each is called with the context, one that fails does not keep
-        the others from it. Without one the text goes to the task's log.
+    :param deliver: a notifier or a function, or a list of them: each is called with the context, and awaited if it is
+        asynchronous; one that fails does not keep the others from it. Without one, or if one fails, the text goes to
+        the task's log.
+    :raises InvalidInput: if ``deliver`` is neither, when the DAG file is read.
     """
 
-    def __init__(self, deliver: Deliver | Iterable[Deliver] | None = None, context: Context | None = None) -> None:
+    def __init__(self, deliver: Deliver | Sequence[Deliver] | None = None, context: Context | None = None) -> None:
         super().__init__(context)
         self.deliver = deliver
+        self._receivers = receivers_of(deliver)
 
     def notify(self, context: Context) -> None:
         """Hand the message on, if there is one."""
         problem = problem_of(context)
         if problem is None:
             return
-        for each in self._delivers():
+        is_delivered = bool(self._receivers)
+        for each in self._receivers:
             try:
-                _fresh(each)({**context, PROBLEM: problem})
-            except Exception:
-                log.exception("The message about an order could not be delivered: %s", problem["title"])
-        if self.deliver is None:
+                deliver_now(each, {**context, PROBLEM: problem})
+            except (Exception, asyncio.CancelledError):
+                is_delivered = False
+                log.exception(_UNDELIVERED, problem["title"])
+        if not is_delivered:
             log.error("%s", problem["text"])
 
     async def async_notify(self, context: Context) -> None:
         """Do what :meth:`notify` does, without blocking the event loop."""
-        await asyncio.to_thread(self.notify, context)
-
-    def _delivers(self) -> list[Deliver]:
-        if self.deliver is None:
-            return []
-        return [self.deliver] if callable(self.deliver) else list(self.deliver)
-
-
-def _fresh(deliver: Deliver) -> Deliver:
-    # A notifier renders its templates once and for all: without a copy the next order would get the text of this one.
-    return copy.copy(deliver) if isinstance(deliver, BaseNotifier) else deliver
+        problem = problem_of(context)
+        if problem is None:
+            return
+        is_delivered = bool(self._receivers)
+        for each in self._receivers:
+            try:
+                await deliver_soon(each, {**context, PROBLEM: problem})
+            except Exception:
+                is_delivered = False
+                log.exception(_UNDELIVERED, problem["title"])
+        if not is_delivered:
+            log.error("%s", problem["text"])
 
 
 def problem_of(context: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -63,7 +63,8 @@ class InvoiceTransactionTrigger(BaseTrigger):
         from tfso_hypatos.exceptions import TfsoHypatosError
         from tfso_hypatos.flows.moments import moment_of
         from tfso_hypatos.flows.results import invoice_result
-        from tfso_hypatos.triggers.shared_wait import WaitFailed, wait_for_transaction
+        from tfso_hypatos.triggers.poller import WaitFailed
+        from tfso_hypatos.triggers.shared_wait import wait_for_transaction
 
         event: dict[str, Any]
         try:

@@ -138,5 +138,6 @@ class PostingFeed:
                 raise
             # Not one of its kinds: the store belongs to several assets, and cannot say which one is meant.
             self._store = None
-            log.warning("A trigger that watches for several assets keeps nothing for a restart (%s)", error)
+            text = "A trigger that watches for several assets keeps nothing; give that of each a name of its own (%s)"
+            log.warning(text, error)
             return None

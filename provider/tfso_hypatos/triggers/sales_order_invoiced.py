@@ -36,6 +36,8 @@ class SalesOrderInvoicedTrigger(BaseEventTrigger):
     :param since: date-time with a time zone, or its ISO form (``2026-11-20T00:00:00+01:00``): orders changed from then
         on are reported if nothing is kept yet. A constant: Airflow takes another one for another trigger. None: from
         now on.
+    :param name: for a second asset with a trigger of otherwise equal arguments. Airflow makes one trigger of two that
+        are equal, and one that watches for two assets keeps nothing; another name makes them two.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class SalesOrderInvoicedTrigger(BaseEventTrigger):
         only_marked: bool = True,
         poll_interval: timedelta | float = 60.0,
         since: datetime | str | None = None,
+        name: str | None = None,
         **unknown: Any,
     ) -> None:
         # The triggerer makes it again of what an earlier or a later version has stored, and must not fail at that.
@@ -52,6 +55,7 @@ class SalesOrderInvoicedTrigger(BaseEventTrigger):
         self.only_marked = only_marked
         self.poll_interval = poll_interval
         self.since = since
+        self.name = name
         self.unknown = unknown
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -67,17 +71,19 @@ class SalesOrderInvoicedTrigger(BaseEventTrigger):
             problems.append(Problem("poll_interval", "seconds, as a number above zero, or a timedelta"))
         if since is None and self.since is not None:
             problems.append(Problem("since", "a date-time with a time zone, such as 2026-11-20T00:00:00+01:00"))
+        if self.name is not None and not (isinstance(self.name, str) and self.name):
+            problems.append(Problem("name", "a text that is not empty"))
         if problems:
             raise InvalidInput(problems)
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "tfso_conn_id": self.tfso_conn_id,
-                "only_marked": self.only_marked,
-                "poll_interval": seconds,
-                "since": since,
-            },
-        )
+        arguments = {
+            "tfso_conn_id": self.tfso_conn_id,
+            "only_marked": self.only_marked,
+            "poll_interval": seconds,
+            "since": since,
+        }
+        # Left out, so that a trigger without one stays the same trigger for Airflow when the provider is upgraded.
+        named = {} if self.name is None else {"name": self.name}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **named}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for every posted invoice; never ends by itself."""
