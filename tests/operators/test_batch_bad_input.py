@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("connections")
 
-
 LINE = {"description": "Kaffe", "quantity": 1, "price": 8}
-
-
 ORDER = {"customer": {"id": 42, "name": "K"}}
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("connections")
 
-
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 
 

@@ -9,10 +9,7 @@ import pytest
 from tests.operators.batch_files import item, lines_in, reading, written
 
 from tfso_hypatos.exceptions import BatchFailed
-from tfso_hypatos.operators.sales_order import (
-    EnrichSalesOrdersOperator,
-    InvoiceSalesOrdersOperator,
-)
+from tfso_hypatos.operators.sales_order import EnrichSalesOrdersOperator, InvoiceSalesOrdersOperator
 
 if TYPE_CHECKING:
     from tests.conftest import Log

@@ -7,7 +7,7 @@ import gc
 import json
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.operators.batch_files import item, written
@@ -18,9 +18,6 @@ from tfso_hypatos.operators.batch.loop import run_on_a_loop
 from tfso_hypatos.operators.batch.results import Collected, Counts, Part, Written
 from tfso_hypatos.operators.batch.run import BatchRun
 from tfso_hypatos.operators.batch.sources import FileSource, ListSource
-
-if TYPE_CHECKING:
-    pass
 
 
 class FakeStep:

@@ -9,16 +9,9 @@ import pytest
 from tests.operators.confirmed import batch, billed, change, listed, made, single
 
 from tfso_hypatos.clients.sync_transport import SyncTransport
-from tfso_hypatos.exceptions import (
-    BatchFailed,
-    InvalidInput,
-    OrderDrift,
-)
+from tfso_hypatos.exceptions import BatchFailed, InvalidInput, OrderDrift
 from tfso_hypatos.hooks.tfso import TfsoHook
-from tfso_hypatos.operators.sales_order import (
-    CreateSalesOrderOperator,
-    EnrichSalesOrdersOperator,
-)
+from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator, EnrichSalesOrdersOperator
 from tfso_hypatos.operators.sales_order_list import ListSalesOrdersOperator
 
 if TYPE_CHECKING:

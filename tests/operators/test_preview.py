@@ -9,11 +9,7 @@ import pytest
 from tests.operators.confirmed import batch, billed, change, listed, made, single
 
 from tfso_hypatos.advice import advice_for
-from tfso_hypatos.exceptions import (
-    InvalidInput,
-    PermissionDenied,
-    PreviewIncomplete,
-)
+from tfso_hypatos.exceptions import InvalidInput, PermissionDenied, PreviewIncomplete
 from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.preview import preview
 from tfso_hypatos.operators.preview_table import COLUMNS, preview_table

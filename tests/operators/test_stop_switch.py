@@ -14,10 +14,7 @@ from tests.operators.confirmed import batch, billed, made, single
 
 from tfso_hypatos.clients.async_transport import AsyncTransport
 from tfso_hypatos.clients.sync_transport import SyncTransport
-from tfso_hypatos.exceptions import (
-    InvoicingStopped,
-    StopSwitchUnreadable,
-)
+from tfso_hypatos.exceptions import InvoicingStopped, StopSwitchUnreadable
 from tfso_hypatos.operators import stop_switch
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from tests.operators.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("connections")
-
 
 SWITCH = "tfso_stop_invoicing"
 
