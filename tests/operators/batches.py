@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tfso_hypatos.flows.intent import Intent
 
 
-def item(number: int, **order: Any) -> dict[str, Any]:
+def item(number: int, customer: int = 42) -> dict[str, Any]:
     """Return an item of a create task."""
     return {
         "order_key": f"web-{number}",
-        "order": {"customer": {"id": 42, "name": "Bjørn Ås AS"}, **order},
+        "order": {"customer": {"id": customer, "name": "Bjørn Ås AS"}},
         "lines": [
             {"description": "Kaffe", "quantity": 1, "price": number},
             {"description": "Te", "quantity": 2, "price": "1.50"},
