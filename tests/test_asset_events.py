@@ -188,8 +188,10 @@ def test_a_batch_of_nothing_tells_of_nothing() -> None:
 
 
 def test_the_folders_of_all_batches_of_a_run_are_returned_each_once() -> None:
-    first, second = ({"total": 1, "done": 1, "results_path": f"s3://books/{number}"} for number in (1, 2))
-    context = context_of([Event(first), Event(first), watched(1)], Later([Event(second)]))
+    first, second, third = ({"total": 1, "done": 1, "results_path": f"s3://books/{number}"} for number in (1, 2, 3))
+    # A later run was given the third.
+    later = Later([Event(second), Event(third, ("mine", "later"))])
+    context = context_of([Event(first), Event(first), watched(1)], later)
     for name in ("triggering_asset_events", "inlet_events"):
         context[name] = ByName(context[name])
     assert results_paths_of_events(context, Asset("posted")) == ["s3://books/1", "s3://books/2"]
