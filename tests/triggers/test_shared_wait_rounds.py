@@ -75,7 +75,7 @@ async def test_waits_that_were_looked_at_a_moment_ago_join_the_next_round(
     await until(lambda: bool(log.sent("GET")))
     calls: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(Turn, "call", calls.append)
+        patch.setattr(Turn, "call", lambda each: calls.append(each))
         for order_id in ids[10:]:
             waits |= await waiting([order_id], 3600.0, seen_at=books.now())
     # None of them asks for a round before its time.
