@@ -31,6 +31,7 @@ class Traits:
     :param stamps: whether orders show createdAt and modifiedAt.
     :param deletes: whether orders can be deleted; otherwise only set inactive.
     :param withdraws: whether orders can be set inactive.
+    :param guards: whether an invoiced order is refused to be deleted or to get another status.
     :param backdates: whether createdAt is when a request arrived instead of when it took effect.
     :param queue: seconds after an accepted invoicing during which the order shows neither status nor number of it.
     """
@@ -42,6 +43,7 @@ class Traits:
     stamps: bool = True
     deletes: bool = True
     withdraws: bool = True
+    guards: bool = True
     backdates: bool = False
     queue: float = 0.0
 
@@ -80,11 +82,18 @@ class Order:
 
 
 class Invoice(NamedTuple):
-    """One invoice that was booked."""
+    """One invoice that was booked.
+
+    :param order_id: the order.
+    :param sells: what it bills.
+    :param at: moment at which it was booked.
+    :param sent: moment at which that was asked for.
+    """
 
     order_id: int
     sells: list[str]
     at: float
+    sent: float
 
 
 class Answer(NamedTuple):
@@ -157,7 +166,7 @@ class Server:
         if order is None:
             raise Refused(404, "NotFound")
         if lines is None:
-            return self._one(method, order, body, now)
+            return self._one(method, order, body, now, arrived)
         return self._lines(method, order, line_id, body, now)
 
     def _list(self, query: Mapping[str, str], now: float, lag: float) -> tuple[int, Any, dict[str, str]]:
@@ -182,30 +191,32 @@ class Server:
         created = arrived if self.traits.backdates else now
         return self._keep(Order(order_id, {**DEFAULTS, **body}, created, now), now)
 
-    def _one(self, method: str, order: Order, body: Any, now: float) -> tuple[int, Any, dict[str, str]]:
+    def _one(
+        self, method: str, order: Order, body: Any, now: float, arrived: float
+    ) -> tuple[int, Any, dict[str, str]]:
         if method == "GET":
             return 200, self.show(order, now), {}
         if method == "DELETE":
             if not self.traits.deletes:
                 raise Refused(403, "NotAllowed")
-            if order.number is not None:
+            if order.number is not None and self.traits.guards:
                 raise Refused(409, "Invoiced")
             self.orders = {key: value for key, value in self.orders.items() if key != order.id}
             self.history.append((now, self.orders))
             return 204, None, {}
         if body.get("status") == "Invoice":
-            return 200, self._invoice(order, body, now), {}
-        if order.number is not None and not order.is_queued(now):
+            return 200, self._invoice(order, body, now, arrived), {}
+        if order.number is not None and not order.is_queued(now) and self.traits.guards:
             raise Refused(409, "Invoiced")
         if body.get("status") == "Inactive" and not self.traits.withdraws:
             raise Refused(403, "NotAllowed")
         return 200, self._keep(replace(order, fields={**order.fields, **body}, modified=now), now), {}
 
-    def _invoice(self, order: Order, body: Mapping[str, Any], now: float) -> Any:
+    def _invoice(self, order: Order, body: Mapping[str, Any], now: float, sent: float) -> Any:
         # The documentation does not say what a second PATCH to Invoice does; this is the dangerous reading.
         if not order.lines:
             raise Refused(400, "NoLines")
-        self.invoices.append(Invoice(order.id, order.sells, now))
+        self.invoices.append(Invoice(order.id, order.sells, now, sent))
         number = 1000 + len(self.invoices)
         queued = (order.queued[0] if order.is_queued(now) and order.queued else order.status, now + self.traits.queue)
         fields = {**order.fields, **body}

@@ -91,10 +91,10 @@ class Player:
                 self._later.remove((due, action))
                 action()
 
-    def carry_out(self, request: Request) -> Response:
-        """Let a request take effect."""
+    def carry_out(self, request: Request, sent_at: float | None = None) -> Response:
+        """Let a request take effect that was sent now, or at an earlier moment."""
         body = None if request.body is None else decode(encode(request.body))
-        answer = self.server.handle(request.method, request.path, request.query, body, self.now)
+        answer = self.server.handle(request.method, request.path, request.query, body, self.now, sent_at)
         return Response(answer.status, answer.value, answer.headers, self.now, self.now + 0.1)
 
     def answer(self, request: Request) -> Response:

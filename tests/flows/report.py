@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import pytest
 from tests.flows.mutants import first_to_fail
 from tests.flows.rules import RULES
-from tests.flows.simulation import UNKIND, Setting, try_out
+from tests.flows.settings import UNKIND, Setting
+from tests.flows.simulation import try_out
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "exactly-once.md"

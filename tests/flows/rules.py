@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 import pytest
 from tests.flows import runs
 from tests.flows.books import Traits
-from tests.flows.simulation import HARSH, NEEDLESS, SETTINGS, Setting
+from tests.flows.settings import CARELESS, HARSH, SETTINGS, Setting
+from tests.flows.simulation import NEEDLESS
+from tests.flows.taken_back import INVOICED_AFTERWARDS, TAKEN_BACK_THOUGH_INVOICED, WORK_LOST
 from tests.flows.world import CALM, Net
 
 from tfso_hypatos.clients import tfso
 from tfso_hypatos.clients.messages import Flow, pause
 from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import TfsoHypatosError
-from tfso_hypatos.flows import billing, create, hold, invoice, look, setbacks
+from tfso_hypatos.flows import billing, create, hold, invoice, look, setbacks, withdrawal
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
 from tfso_hypatos.flows.intent import Holder, Intent, Marker, marker_of
 from tfso_hypatos.flows.look import Found
@@ -29,6 +31,8 @@ TWINS = Setting(runs=(2, None), net=HARSH)
 ALONE = Setting(net=Net(lost=0.15, kill=0.05))
 NO_WAY_TO_WITHDRAW = Traits(deletes=False, withdraws=False)
 QUEUEING = Setting(net=Net(lost=0.15, kill=0.05), traits=Traits(queue=30.0))
+REJECTED = Setting(beside=("withdraw",), net=Net(lost=0.15, kill=0.05, stall=0.1), traits=CARELESS, gap=0.5)
+HALTING = Setting(beside=("withdraw",), net=Net(stall=0.3, kill=0.15), traits=Traits(guards=False), gap=0.5)
 LAGGING = Setting(runs=(None,) * 3, traits=Traits(list_lag=15.0), gap=0.2)
 
 
@@ -124,14 +128,19 @@ def no_election(patch: Patch) -> None:
     patch.setattr(invoice, "check_alone", nothing)
 
 
+def _blindly(sight: Sight) -> Sight:
+    # Whoever does not read the status does not read in the marker either that it is about to change.
+    draft = {"invoice": None, "internal_memo": (sight.order.internal_memo or "").rstrip("!")}
+    if sight.order.status == "Invoice":
+        draft["status"] = "Draft"
+    return sight._replace(order=sight.order.model_copy(update=draft))
+
+
 def no_look_at_the_status(patch: Patch) -> None:
     see = invoice._see
 
     def blind(order_id: int) -> Flow[Sight]:
-        sight = yield from see(order_id)
-        # Whoever does not read the status does not read in the marker either that it is about to change.
-        draft = {"status": "Draft", "invoice": None, "internal_memo": (sight.order.internal_memo or "").rstrip("!")}
-        return sight._replace(order=sight.order.model_copy(update=draft))
+        return _blindly((yield from see(order_id)))
 
     def at_once(order: Any, *_: object) -> Flow[Any]:
         yield from ()
@@ -182,6 +191,59 @@ def no_word_of_the_invoicing(patch: Patch) -> None:
         patch.setattr(module, "is_billed", lambda order: order.is_invoiced)
 
 
+def taken_back_by_anybody(patch: Patch) -> None:
+    patch.setattr(withdrawal, "Hold", NobodysHold)
+
+
+def taken_back_at_any_time(patch: Patch) -> None:
+    class Patient(Hold):
+        """A look is good for ever."""
+
+        def not_after(self, sight: Sight) -> float:
+            return float("inf")
+
+    patch.setattr(withdrawal, "Hold", Patient)
+
+
+def taken_back_in_any_state(patch: Patch) -> None:
+    class Blind(Hold):
+        """Does not see that an order is invoiced."""
+
+        def _look_again(self, order_id: int) -> Flow[Claim]:
+            sight = yield from see(order_id)
+            return Claim(Standing.MINE if sight and self.is_mine(sight) else Standing.WAIT, sight)
+
+    def see(order_id: int) -> Flow[Sight | None]:
+        sight = yield from look.see_if_there(order_id)
+        return _blindly(sight) if sight else None
+
+    patch.setattr(withdrawal, "Hold", Blind)
+    patch.setattr(withdrawal, "see_if_there", see)
+
+
+def taken_back_in_the_queue(patch: Patch) -> None:
+    no_word_of_the_invoicing(patch)
+    patch.setattr(withdrawal, "is_billed", lambda order: order.is_invoiced)
+
+
+def taken_back_with_what_was_added(patch: Patch) -> None:
+    def nothing(*_: object) -> Flow[None]:
+        yield from ()
+
+    patch.setattr(withdrawal, "_check_same", nothing)
+
+
+def a_draft_is_a_draft(patch: Patch) -> None:
+    set_aside = withdrawal._set_aside
+
+    def at_once(work: Any, sight: Sight | None) -> withdrawal.Withdrawn | None:
+        if sight is not None and sight.order.status == "Draft" and not withdrawal.is_billed(sight.order):
+            return withdrawal.Withdrawn("draft", changed=work.change_sent)
+        return set_aside(work, sight)
+
+    patch.setattr(withdrawal, "_set_aside", at_once)
+
+
 class Rule(NamedTuple):
     """A rule of the protocol.
 
@@ -198,6 +260,7 @@ class Rule(NamedTuple):
 
 
 _TWICE, _LINES = "invoiced twice", "wrong lines billed"
+_REJECTED = frozenset({TAKEN_BACK_THOUGH_INVOICED, INVOICED_AFTERWARDS})
 
 RULES = [
     Rule("only the holder writes", no_holder, CALM_RACE, frozenset({_TWICE, _LINES})),
@@ -238,4 +301,20 @@ RULES = [
         frozenset({_TWICE, "two orders with lines"}),
     ),
     Rule("an order that is being invoiced is left alone", no_word_of_the_invoicing, QUEUEING, frozenset({_TWICE})),
+    Rule("only the holder takes back", taken_back_by_anybody, REJECTED, _REJECTED),
+    Rule("read before taking back", taken_back_in_any_state, REJECTED, _REJECTED),
+    Rule("a look is soon too old to take back", taken_back_at_any_time, HALTING, _REJECTED),
+    Rule(
+        "what is being invoiced is not taken back",
+        taken_back_in_the_queue,
+        SETTINGS["taken back, invoices queue 75 s"],
+        _REJECTED,
+    ),
+    Rule(
+        "compare before taking back",
+        taken_back_with_what_was_added,
+        SETTINGS["taken back after an edit"],
+        frozenset({WORK_LOST}),
+    ),
+    Rule("only the holder reports a draft", a_draft_is_a_draft, SETTINGS["a draft already"], _REJECTED),
 ]

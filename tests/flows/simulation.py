@@ -14,25 +14,23 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.flows.books import Order, Server, Traits
-from tests.flows.runs import KEY, ORDER, SELLS, Run
+from tests.flows.books import Order, Server
+from tests.flows.runs import ORDER, SELLS, Run
+from tests.flows.settings import BEYOND, SETTINGS, Setting
 from tests.flows.story import told
-from tests.flows.world import CALM, Net, World
+from tests.flows.taken_back import Edit, is_in_the_right, is_ours, judge_taken_back
+from tests.flows.world import CALM, World
 
 from tfso_hypatos.exceptions import OrderDrift
 from tfso_hypatos.flows import intent
-from tfso_hypatos.flows.intent import marker_of
 from tfso_hypatos.flows.setbacks import Timing
-from tfso_hypatos.models.base import read
-from tfso_hypatos.models.tfso_read import SalesOrder
 
 CLEARED = 2
 """How often a person clears a run that failed, once things have calmed down."""
@@ -40,79 +38,11 @@ CLEARED = 2
 A_WHILE = 10.0
 """Seconds from what a person does in 24SevenOffice to the click that clears the task."""
 
-UNKIND = Net(lost=0.04, failed=0.03, refused=0.02, kill=0.02, stall=0.02)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One world to try the flows in.
-
-    :param runs: map indices of each run: (None,) * 3 are three runs, (2,) is one with two mapped twins.
-    :param net: network and machines.
-    :param traits: what the server is like.
-    :param settle: settle time.
-    :param spread: seconds within which the runs start.
-    :param gap: seconds between create and invoice at most.
-    :param carriers: further runs that create nothing and carry what the first run has created.
-    """
-
-    runs: Sequence[int | None] = (None,)
-    net: Net = UNKIND
-    traits: Traits = field(default_factory=Traits)
-    settle: float = 10.0
-    spread: float = 3.0
-    gap: float = 3.0
-    carriers: int = 0
-
-
 NEEDLESS = "created beside an invoiced one"
 """What a run does that did not look, or whose process stood still between the look and the creation."""
 
-HARSH = Net(lost=0.12, failed=0.06, refused=0.02, kill=0.06, stall=0.04)
-
-SETTINGS: dict[str, Setting] = {
-    "1 run": Setting(),
-    "2 runs": Setting(runs=(None,) * 2),
-    "3 runs": Setting(runs=(None,) * 3),
-    "5 runs": Setting(runs=(None,) * 5, spread=10.0),
-    "3 runs, no faults": Setting(runs=(None,) * 3, net=CALM),
-    "1 run, harsh": Setting(net=HARSH),
-    "3 runs, harsh": Setting(runs=(None,) * 3, net=HARSH, spread=30.0),
-    "zombies": Setting(runs=(2, None), net=Net(lost=0.15, kill=0.15, stall=0.02), gap=0.5),
-    "outages": Setting(runs=(2, None), net=Net(lost=0.03, outage=0.05, kill=0.02), gap=0.5),
-    "late changes": Setting(
-        runs=(2,), net=Net(lost=0.2, outage=0.2, spares=frozenset({"GET", "POST", "DELETE"})), spread=5.0, gap=10.0
-    ),
-    "3 runs, slow server": Setting(runs=(None,) * 3, net=Net(lost=0.05, kill=0.02, latency=0.6)),
-    "mapped twins": Setting(runs=(2,)),
-    "mapped twins and a run": Setting(runs=(2, None), net=HARSH),
-    "3 runs, pages of 2": Setting(runs=(None,) * 3, traits=Traits(page=2, filters=False)),
-    "3 runs, no clock": Setting(runs=(None,) * 3, traits=Traits(dates=False, stamps=False)),
-    "3 runs, no delete": Setting(runs=(None,) * 3, traits=Traits(deletes=False)),
-    "3 runs, no way to withdraw": Setting(runs=(None,) * 3, traits=Traits(deletes=False, withdraws=False)),
-    "3 runs, one after the other": Setting(runs=(None,) * 3, net=CALM, spread=200.0),
-    "3 runs, backdated": Setting(runs=(None,) * 3, net=HARSH, traits=Traits(backdates=True)),
-    "1 run, list lags 5 s": Setting(traits=Traits(list_lag=5.0)),
-    "3 runs, list lags 5 s": Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0)),
-    "3 runs, list lags 5 s, no clock": Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0, dates=False)),
-    "3 runs, list lags 5 s, no stamps": Setting(runs=(None,) * 3, traits=Traits(list_lag=5.0, stamps=False)),
-    "3 runs, list lags 15 s": Setting(runs=(None,) * 3, traits=Traits(list_lag=15.0)),
-    "3 runs, no faults, invoices queue 30 s": Setting(runs=(None,) * 3, net=CALM, traits=Traits(queue=30.0)),
-    "a run carries a result": Setting(carriers=1, gap=0.5),
-    "2 runs carry, harsh": Setting(carriers=2, net=HARSH, gap=0.5),
-}
-
-BEYOND: dict[str, Setting] = {
-    "1 run, late by 25 s": Setting(net=Net(lost=0.04, kill=0.02, late=25.0)),
-    "3 runs, late by 25 s": Setting(runs=(None,) * 3, net=Net(lost=0.04, kill=0.02, late=25.0)),
-    "1 run, invoices queue 30 s": Setting(traits=Traits(queue=30.0)),
-    "3 runs, invoices queue 30 s": Setting(runs=(None,) * 3, traits=Traits(queue=30.0)),
-    "2 runs harsh, invoices queue 30 s": Setting(runs=(None,) * 2, net=HARSH, traits=Traits(queue=30.0)),
-    "mapped twins, invoices queue 30 s": Setting(runs=(2,), traits=Traits(queue=30.0), gap=0.5),
-    "mapped twins, late by 25 s": Setting(runs=(2,), net=Net(lost=0.04, kill=0.02, late=25.0), gap=0.5),
-}
-"""What the protocol does not promise to stand: requests, or invoices, that show later than the settle time allows. What
-an order says of its being invoiced makes the latter rare, but a take-over that crosses the request can wipe it out."""
+BY_HAND = {"description": "By hand", "quantity": 1, "price": 5}
+"""A line that a person adds."""
 
 
 class Verdict(NamedTuple):
@@ -145,21 +75,14 @@ def _try_out(setting: Setting, rng: random.Random) -> Verdict:
     world = World(Server(setting.traits), setting.net, rng)
     for memo in ("Another order", "Yet another order"):
         world.server.handle("POST", "/salesorders", {}, {**ORDER, "internalMemo": memo}, world.now)
-    timing, memory = Timing(setting.settle), rng.random() < 0.5
-    runs = [
-        Run(world, f"run-{number}", index, timing, memory, setting.gap)
-        for number, mapped in enumerate(setting.runs, 1)
-        for index in (range(mapped) if mapped else (-1,))
-    ]
-    for run in runs:
-        world.after(rng.uniform(0, setting.spread), run.start)
-    for number in range(1, setting.carriers + 1):
-        carrier = Run(world, f"carrier-{number}", -1, timing, memory, setting.gap, carries=True)
-        runs[0].carriers.append(carrier)
-        runs.append(carrier)
+    runs = _runs(setting, world, memory=rng.random() < 0.5)
+    edits: list[Edit] = []
+    if setting.edited is not None:
+        world.after(rng.uniform(0, setting.edited), lambda: _edit(world, edits))
     broken, notes = set(), set()
     ends = world.run()
-    for _ in range(CLEARED):
+    # Whose order is taken back only when the first clear has made it complete needs one clear more.
+    for _ in range(CLEARED + setting.takes_back):
         failed = [run for run in runs if run.result is None]
         if failed and ends:
             notes.add("cleared")
@@ -168,7 +91,7 @@ def _try_out(setting: Setting, rng: random.Random) -> Verdict:
             if run.result is not None:
                 continue
             if _follow_advice(world, run):
-                broken.add("left to a person")
+                (notes if setting.takes_back else broken).add("left to a person")
                 world.after(A_WHILE, lambda: None)
                 world.run()
             world.note(run.name, "is cleared in calm")
@@ -176,15 +99,48 @@ def _try_out(setting: Setting, rng: random.Random) -> Verdict:
             ends = ends and world.run()
     if not ends:
         broken.add("no end")
-    judged = judge(world.server, runs)
+    judged = judge(world.server, runs, edits)
+    reports = [run.report for run in runs if run.report is not None]
+    broken |= judge_taken_back(world.server, reports, edits, setting.settle)
     return Verdict(frozenset(broken | judged.broken), frozenset(notes | judged.notes), world)
+
+
+def _runs(setting: Setting, world: World, *, memory: bool) -> list[Run]:
+    order = {**ORDER, "status": "Confirmed"} if setting.confirmed else ORDER
+    more: dict[str, Any] = {
+        "timing": Timing(setting.settle),
+        "memory": memory,
+        "gap": setting.gap,
+        "order": order,
+    }
+    runs = [
+        Run(world, f"run-{number}", index, **more)
+        for number, mapped in enumerate(setting.runs, 1)
+        for index in (range(mapped) if mapped else (-1,))
+    ]
+    runs += [Run(world, f"reject-{n}", -1, ending=ending, **more) for n, ending in enumerate(setting.rejects, 1)]
+    for run in runs:
+        world.after(world.rng.uniform(0, setting.spread), run.start)
+    carriers = [Run(world, f"carrier-{n}", -1, carries=True, **more) for n in range(1, setting.carriers + 1)]
+    carriers += [Run(world, "run-1", -1, carries=True, ending=ending, **more) for ending in setting.beside]
+    if carriers:
+        runs[0].carriers += carriers
+    return runs + carriers
+
+
+def _edit(world: World, edits: list[Edit]) -> None:
+    """Add a line by hand to an order that is there."""
+    orders = [order for order in world.server.orders.values() if is_ours(world.server, order) and order.lines]
+    for order in orders[-1:]:
+        edits.append(Edit(order.id, world.now))
+        _by_a_person(world, "POST", order, BY_HAND, "/lines")
 
 
 def _follow_advice(world: World, run: Run) -> bool:
     """Do what an error asks a person for: of two orders with lines delete one, of those set inactive revive one."""
-    if not isinstance(run.ended, OrderDrift):
+    if not isinstance(run.ended, OrderDrift) or run.ending != "invoice":
         return False
-    ours = [order for order in world.server.orders.values() if _is_ours(world.server, order)]
+    ours = [order for order in world.server.orders.values() if is_ours(world.server, order)]
     active = [order for order in ours if order.status != "Inactive"]
     twins = re.match(r"Sales orders (\d+) and (\d+) ", str(run.ended))
     if twins:
@@ -198,9 +154,9 @@ def _follow_advice(world: World, run: Run) -> bool:
     return _by_a_person(world, "PATCH", max(ours, key=lambda order: len(order.lines)), {"status": "Draft"})
 
 
-def _by_a_person(world: World, method: str, order: Order, body: object) -> bool:
-    answer = world.server.handle(method, f"/salesorders/{order.id}", {}, body, world.now)
-    world.note("a person", f"{method} order {order.id}: HTTP {answer.status}")
+def _by_a_person(world: World, method: str, order: Order, body: object, place: str = "") -> bool:
+    answer = world.server.handle(method, f"/salesorders/{order.id}{place}", {}, body, world.now)
+    world.note("a person", f"{method} order {order.id}{place}: HTTP {answer.status}")
     return True
 
 
@@ -211,14 +167,14 @@ class Judgement(NamedTuple):
     notes: set[str]
 
 
-def judge(server: Server, runs: Sequence[Run]) -> Judgement:
+def judge(server: Server, runs: Sequence[Run], edits: Sequence[Edit] = ()) -> Judgement:
     """Judge by the server's books and by what the runs returned."""
     broken, notes = set(), set()
-    ours = [order for order in server.orders.values() if _is_ours(server, order)]
+    ours = [order for order in server.orders.values() if is_ours(server, order)]
     active = [order for order in ours if order.status != "Inactive"]
     if len(server.invoices) > 1:
         broken.add("invoiced twice")
-    if not server.invoices:
+    if not server.invoices and any(run.ending == "invoice" for run in runs):
         broken.add("never invoiced")
     if any(invoice.sells != SELLS for invoice in server.invoices):
         broken.add("wrong lines billed")
@@ -230,12 +186,15 @@ def judge(server: Server, runs: Sequence[Run]) -> Judgement:
         notes.add(NEEDLESS)
     billed = {invoice.order_id for invoice in server.invoices}
     for run in runs:
-        if run.result is None:
+        if run.ending != "invoice":
+            if run.result is None and not is_in_the_right(run, server, edits):
+                broken.add("run lost")
+        elif run.result is None:
             broken.add("run lost")
         elif run.result["sales_order_id"] not in billed or run.result["invoice_number"] is None:
             broken.add("wrong result")
-    if len(runs) - len([run for run in runs if run.result is None]) > 0:
-        claims = sum(bool(run.result and run.result["invoiced"]) for run in runs)
+    if any(run.result is not None and run.ending == "invoice" for run in runs):
+        claims = sum(bool(run.result and run.result.get("invoiced")) for run in runs)
         if claims != 1:
             notes.add("invoiced claimed by none" if claims == 0 else "invoiced claimed twice")
     return Judgement(broken, notes)
@@ -245,16 +204,11 @@ def _created_beside_an_invoiced_one(server: Server) -> bool:
     before: Mapping[int, Order] = {}
     for _, orders in server.history:
         new = [orders[number] for number in orders.keys() - before.keys()]
-        billed = [order for order in before.values() if order.number is not None and _is_ours(server, order)]
-        if billed and any(_is_ours(server, order) for order in new):
+        billed = [order for order in before.values() if order.number is not None and is_ours(server, order)]
+        if billed and any(is_ours(server, order) for order in new):
             return True
         before = orders
     return False
-
-
-def _is_ours(server: Server, order: Order) -> bool:
-    marker = marker_of(read(SalesOrder, server.show(order), "the books"))[1]
-    return marker is not None and marker.key == KEY
 
 
 def _count(task: tuple[str, int, int]) -> tuple[Counter[str], dict[str, int]]:

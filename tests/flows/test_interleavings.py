@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +17,18 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.flows.books import Traits
 from tests.flows.player import TIMING, Player, intent
 from tests.flows.rules import RULES, Rule
-from tests.flows.runs import DAG, KEY, ORGANIZATION, SELLS
+from tests.flows.runs import DAG, KEY, ORGANIZATION, SELLS, Ending
 
 from tfso_hypatos.clients.messages import Pause, Request, Response
-from tfso_hypatos.exceptions import NotSent, TfsoHypatosError, TimedOut
+from tfso_hypatos.exceptions import NotSent, OrderDrift, TfsoHypatosError, TimedOut
 from tfso_hypatos.flows.billing import InvoiceOrder
 from tfso_hypatos.flows.create import Created, find_or_create
 from tfso_hypatos.flows.intent import Holder
 from tfso_hypatos.flows.invoice import invoice
+from tfso_hypatos.flows.withdrawal import Withdrawn, withdraw_order
 
 RUNS = 3
 LATE = 0.7 * TIMING.settle
@@ -42,16 +44,24 @@ def _quiet() -> Iterator[None]:
 
 @dataclass
 class Task:
-    """One run of the business order, in the middle of a try of its create or its invoice task."""
+    """One run of the business order, in the middle of a try of its create task or its last task."""
 
     name: str
+    ending: Ending = "invoice"
     tries: int = 0
     created: Created | None = None
     invoiced: bool = False
+    taken_back: Withdrawn | None = None
+    refused: bool = False
     flow: Any = None
     step: Any = None
     awake_at: float = 0.0
     errors: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has come to its end; one that takes an order back may find that it must not."""
+        return self.invoiced or self.taken_back is not None or (self.refused and self.ending != "invoice")
 
     def begin(self) -> None:
         """Start the next try of the task that is due."""
@@ -59,12 +69,16 @@ class Task:
         if self.created is None:
             me = Holder.of(DAG, self.name, "create", -1, self.tries)
             self.flow = find_or_create(intent(holder=me), TIMING, ORGANIZATION, again=self.tries > 1)
-        else:
-            me = Holder.of(DAG, self.name, "invoice", -1, self.tries)
-            ids = self.created.line_ids
-            order = InvoiceOrder(order_id=self.created.order.id, key=KEY, expected_line_ids=ids)
+            self.step = next(self.flow)
+            return
+        me = Holder.of(DAG, self.name, self.ending, -1, self.tries)
+        ids = self.created.line_ids
+        order = InvoiceOrder(order_id=self.created.order.id, key=KEY, expected_line_ids=ids)
+        if self.ending == "invoice":
             created_by = self.created.holder if self.tries == 1 else None
             self.flow = invoice(order, TIMING, ORGANIZATION, me, created_by)
+        else:
+            self.flow = withdraw_order(order, self.ending, TIMING, ORGANIZATION, me)
         self.step = next(self.flow)
 
     def go_on(self, answer: Response | None, error: TfsoHypatosError | None) -> None:
@@ -76,25 +90,31 @@ class Task:
             self.tries = 0
             if self.created is None:
                 self.created = end.value
+            elif isinstance(end.value, Withdrawn):
+                self.taken_back = end.value
             else:
                 self.invoiced = True
         except TfsoHypatosError as failed:
             self.flow = None
             self.errors.append(repr(failed))
+            self.refused = self.refused or isinstance(failed, OrderDrift)
 
 
 class Interleavings(RuleBasedStateMachine):
     """Each rule moves one run by one step, in one of the ways in which the world can answer."""
 
+    traits = Traits()
+    endings: Sequence[Ending] = ("invoice",) * RUNS
+
     def __init__(self) -> None:
         super().__init__()
-        self.player = Player()
-        self.tasks = [Task(f"run-{number}") for number in range(RUNS)]
+        self.player = Player(self.traits)
+        self.tasks = [Task(f"run-{number}", ending) for number, ending in enumerate(self.endings)]
 
     runs = st.integers(0, RUNS - 1)
 
     def _advance(self, task: Task, outcome: str, delay: float) -> None:
-        if task.invoiced:
+        if task.done:
             return
         if task.flow is None:
             task.begin()
@@ -123,7 +143,9 @@ class Interleavings(RuleBasedStateMachine):
                 task.go_on(answer, None)
             return
         if outcome in ("carried out", "late"):
-            self.player.later(0.0 if outcome == "carried out" else delay, lambda: self.player.carry_out(request))
+            sent_at = self.player.now
+            delay = 0.0 if outcome == "carried out" else delay
+            self.player.later(delay, lambda: self.player.carry_out(request, sent_at))
             self.player.pass_time(0.0)
         if outcome in ("late", "lost", "carried out"):
             task.go_on(None, TimedOut("no answer"))
@@ -150,7 +172,8 @@ class Interleavings(RuleBasedStateMachine):
         request = task.step
         stale = isinstance(request, Request) and request.not_after is not None and self.player.now > request.not_after
         if arrives and isinstance(request, Request) and not stale:
-            self.player.later(delay, lambda: self.player.carry_out(request))
+            sent_at = self.player.now
+            self.player.later(delay, lambda: self.player.carry_out(request, sent_at))
         task.flow.close()
         task.flow, task.awake_at = None, 0.0
 
@@ -164,16 +187,24 @@ class Interleavings(RuleBasedStateMachine):
         assert len(invoices) <= 1
         assert all(bill.sells == SELLS for bill in invoices)
 
-    def teardown(self) -> None:
-        """Let things calm down: every run comes to its end, on one order."""
+    def is_at_rest(self) -> bool:
+        """Say whether nothing more is to be expected."""
+        return all(task.done for task in self.tasks)
+
+    def calm_down(self) -> None:
+        """Let every run come to its end."""
         self.player.pass_time(LATE)
         for _ in range(4000):
             for task in self.tasks:
                 self._advance(task, "answered", 0.0)
-            if all(task.invoiced for task in self.tasks):
+            if self.is_at_rest():
                 break
-            if all(task.invoiced or task.awake_at for task in self.tasks):
+            if all(task.done or task.awake_at for task in self.tasks):
                 self.player.pass_time(TIMING.settle / 4)
+
+    def teardown(self) -> None:
+        """Let things calm down: every run comes to its end, on one order."""
+        self.calm_down()
         assert [task.errors for task in self.tasks if not task.invoiced] == []
         self.never_billed_twice_nor_wrongly()
         assert len(self.player.server.invoices) == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.flows.books import Order, Server
 from tests.flows.runs import LINES, ORDER, Run
-from tests.flows.simulation import HARSH
+from tests.flows.settings import HARSH
 from tests.flows.story import told
 from tests.flows.world import World
 

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 from tests.flows.books import Traits
-from tests.flows.simulation import HARSH, NEEDLESS, SETTINGS, Setting, try_out
+from tests.flows.settings import HARSH, SETTINGS, Setting
+from tests.flows.simulation import NEEDLESS, try_out
 from tests.flows.world import CALM, Net
 
 from tfso_hypatos.clients.messages import Pause, Request

@@ -13,7 +13,7 @@ import pytest
 from tests.flows.books import Server, Traits
 from tests.flows.player import TIMING, Player, after, late, lost, unanswered
 from tests.flows.runs import LINES, ORDER, ORGANIZATION
-from tests.flows.simulation import HARSH
+from tests.flows.settings import HARSH
 from tests.flows.story import told
 from tests.flows.world import CALM, Net, Process, World
 

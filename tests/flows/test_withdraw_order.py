@@ -99,7 +99,38 @@ def test_a_draft_is_made_of_it() -> None:
     player.requests.clear()
     assert run(player, task, "draft") == Withdrawn("draft", changed=False)
     assert player.requests
-    assert not any(request.changes for request in player.requests)
+    assert changes(player) == []
+
+
+def test_a_draft_that_is_about_to_be_invoiced_is_no_success() -> None:
+    player, task = with_order()
+    # Sent before the withdrawal began, and still on its way.
+    player.later(7, lambda: player.change(1, status="Invoice"))
+    with pytest.raises(OrderDrift, match="is invoiced as number"):
+        run(player, task, "draft")
+    assert changes(player) == []
+
+
+def test_a_draft_that_somebody_has_taken_over_meanwhile_is_no_success_yet() -> None:
+    player, task = with_order(status="Confirmed")
+
+    def made_and_taken_over() -> None:
+        player.hold(1, RIVAL)
+        player.later(12, lambda: player.change(1, status="Invoice"))
+
+    player.on("PATCH /salesorders/1", Player.answer, unanswered(TimedOut("no answer")))
+    player.later(15, made_and_taken_over)
+    with pytest.raises(OrderDrift, match="is invoiced as number"):
+        run(player, task, "draft")
+    assert changes(player) == ["Draft"]
+
+
+@pytest.mark.parametrize("outcome", ["withdraw", "draft"])
+def test_what_is_set_aside_during_the_take_over_stays_so(outcome: Outcome) -> None:
+    player, task = with_order(status="Confirmed")
+    player.later(5, lambda: player.change(1, status="Inactive"))
+    assert run(player, task, outcome) == Withdrawn("inactive", changed=False)
+    assert changes(player) == []
 
 
 def test_an_edited_order_becomes_a_draft_all_the_same() -> None:

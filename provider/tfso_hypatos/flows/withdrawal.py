@@ -88,15 +88,21 @@ def withdraw_order(
         sight = yield from see_if_there(task.order_id)
         if sight is not None:
             _check_marker(task, sight.order)
-        done = _done(work, sight)
+        done = _set_aside(work, sight)
         if done is not None or sight is None:
             return done or Withdrawn("was gone", changed=False)
         _check_state(sight.order)
+        # A draft, too: a request to invoice it may be on its way, and only from its holder none can be.
         claim = yield from hold.claim(sight)
         if claim.standing is not Standing.MINE or claim.sight is None:
             continue
         _check_marker(task, claim.sight.order)
+        done = _set_aside(work, claim.sight)
+        if done is not None:
+            return done
         _check_state(claim.sight.order)
+        if outcome == "draft" and claim.sight.order.status == Status.DRAFT:
+            return Withdrawn("draft", changed=work.change_sent)
         try:
             if outcome == "withdraw":
                 yield from _check_same(work, claim.sight.order)
@@ -109,15 +115,12 @@ def withdraw_order(
     )
 
 
-def _done(work: _Work, sight: Sight | None) -> Withdrawn | None:
-    """Return what a look shows to be done; an order that is set aside stays so, whoever did it."""
+def _set_aside(work: _Work, sight: Sight | None) -> Withdrawn | None:
+    """Return what a look shows to be done for good; an order that is set aside stays so, whoever did it."""
     if sight is None:
         return Withdrawn("deleted" if work.deletion_sent else "was gone", changed=work.deletion_sent)
     if sight.order.is_inactive:
         return Withdrawn("inactive", changed=work.change_sent)
-    if work.outcome == "draft" and sight.order.status == Status.DRAFT and not is_billed(sight.order):
-        _check_state(sight.order)
-        return Withdrawn("draft", changed=work.change_sent)
     return None
 
 
