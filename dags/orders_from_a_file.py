@@ -13,8 +13,21 @@ with DAG(
     schedule=None,
     catchup=False,
     params={
-        "path": Param("file:///tmp/orders/orders.jsonl", type="string", title="File of orders (JSON lines)"),
-        "results": Param("file:///tmp/orders/results", type="string", title="Folder for the results"),
+        "path": Param(
+            "file:///tmp/orders/orders.jsonl",
+            type="string",
+            minLength=1,
+            title="File of orders (JSON lines)",
+            description="In each line one order, as JSON: its order_key, order and lines. Any URL that Airflow's "
+            "object storage knows; with file://, a file of the worker.",
+        ),
+        "results": Param(
+            "file:///tmp/orders/results",
+            type="string",
+            minLength=1,
+            title="Folder for the results",
+            description="Each run writes a folder of its own into it.",
+        ),
     },
     default_args={"retries": 3, "retry_delay": timedelta(minutes=2)},
     tags=["24SevenOffice"],
