@@ -17,9 +17,11 @@ from airflow.sdk.exceptions import (
 from tests.notifications.failures import LOG_URL, failed, invoicing
 
 from tfso_hypatos.exceptions import (
+    BatchFailed,
     InvoicingUnconfirmed,
     OrderBusy,
     OrderDrift,
+    OrdersLeftOut,
     OutcomeUncertain,
     ServerError,
     StopSwitchUnreadable,
@@ -27,6 +29,7 @@ from tfso_hypatos.exceptions import (
 )
 from tfso_hypatos.links.sales_order import ORDER_URL, stored_addresses
 from tfso_hypatos.notifications.order_needs_person import OrderNeedsPersonNotifier
+from tfso_hypatos.operators.failed_orders import CheckFailedOrdersOperator
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator, InvoiceSalesOrderOperator
 from tfso_hypatos.sensors.invoice_transaction import InvoiceTransactionSensor
 
@@ -44,6 +47,17 @@ class Recorder(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         self.sent.append((self.subject, self.body))
+
+
+@pytest.mark.parametrize(
+    "error", [OrdersLeftOut("2 orders failed"), BatchFailed("2 of 3 failed", [], {}, permanent=True)]
+)
+def test_the_title_of_several_orders_is_not_that_of_one(error: Exception) -> None:
+    sent: list[tuple[str, str]] = []
+    OrderNeedsPersonNotifier(deliver=Recorder(sent))(
+        failed(error, CheckFailedOrdersOperator(task_id="check", failed_orders={}))
+    )
+    assert sent[0][0] == f"Orders need a person: {type(error).__name__}"
 
 
 @pytest.mark.parametrize("error", [OrderDrift("differs"), InvoicingUnconfirmed("x"), OutcomeUncertain("x")])

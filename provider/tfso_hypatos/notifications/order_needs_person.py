@@ -11,7 +11,7 @@ from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowTaskTimeout, TaskDeferralTimeout
 
 from tfso_hypatos.advice import Advice, advice_for, needs_person
-from tfso_hypatos.exceptions import TfsoHypatosError
+from tfso_hypatos.exceptions import BatchFailed, OrdersLeftOut, TfsoHypatosError
 from tfso_hypatos.links.sales_order import DOCUMENT_URL, ORDER_URL, stored_addresses
 from tfso_hypatos.notifications.delivery import Deliver, deliver_now, deliver_soon, receivers_of
 
@@ -145,7 +145,7 @@ def problem_of(context: Mapping[str, Any]) -> dict[str, Any] | None:
         "log_url": getattr(instance, "log_url", None),
         "order_url": stored_addresses(task).get(ORDER_URL) or stored_addresses(task).get(DOCUMENT_URL),
     }
-    problem["title"] = f"{_order(problem)} needs a person: {kind}"
+    problem["title"] = f"{'Orders need' if _is_of_several(error) else f'{_order(problem)} needs'} a person: {kind}"
     problem["text"] = _text(problem, instance)
     return problem
 
@@ -189,6 +189,10 @@ def _plain(value: Any) -> str | None:
     """Return a name; None for what is none, or was never rendered."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return None if not text or "{{" in text or text.lstrip().startswith("{") else text
+
+
+def _is_of_several(error: BaseException | None) -> bool:
+    return isinstance(error, BatchFailed | OrdersLeftOut)
 
 
 def _order(problem: Mapping[str, Any]) -> str:
