@@ -20,8 +20,8 @@ Takes the orders of a day to their invoices, all in one run: **create**, **invoi
 posted, **enrich** Hypatos.
 
 Each order has a name of its own (`order_key`), and becomes one sales order with each line once, and one invoice. If
-some orders fail, a retry does what is left. The others go on without those that no retry helps; then **check** fails
-and names them.
+some orders fail, a retry does what is left. The others go on without those that no retry helps; then **check_create**
+or **check_invoice** fails and names them.
 """
 
 # One task waits for each invoice, and Airflow maps a task over no more: better refused before billing than after it.
@@ -69,9 +69,8 @@ with DAG(
     )
     # [END batch]
     # [START check]
-    CheckFailedOrdersOperator(
-        task_id="check", failed_orders=[XComArg(task, key="failed_orders") for task in (create, invoice)]
-    )
+    CheckFailedOrdersOperator(task_id="check_create", failed_orders=XComArg(create, key="failed_orders"))
+    CheckFailedOrdersOperator(task_id="check_invoice", failed_orders=XComArg(invoice, key="failed_orders"))
     # [END check]
     # [START wait]
     wait = InvoiceTransactionSensor.partial(

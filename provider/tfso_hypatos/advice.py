@@ -145,7 +145,7 @@ ADVICE: Mapping[type[TfsoHypatosError], Advice] = {
     ),
     exceptions.OrdersLeftOut: Advice(
         "Orders of an earlier task failed, and the tasks after it went on without them.",
-        "The other orders are done. What is certain about each failed one, its own error in the log of that task says.",
+        "The other orders are done. The log of that task says what is certain about each failed order.",
         "Do about each failed order what its own error says, then clear that earlier task with those after it: it does "
         "what is left. If an order is not to be done in this run, mark this task as success.",
     ),

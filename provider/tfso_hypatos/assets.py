@@ -219,7 +219,10 @@ def _left_out(context: Mapping[str, Any] | Context, asset: Asset | AssetAlias) -
         later = list(events.after(run.run_after.isoformat()))
     except Exception:
         # Airflow 3.3.2 cannot say which runs an event has started while one of them has not begun (status 500).
-        log.warning("The events that came after this run cannot be listed; if one of their runs is queued, a retry can")
+        log.warning(
+            "The events that came after this run cannot be listed now; if a run that was given one of them is still "
+            "queued, a retry succeeds once it has begun"
+        )
         raise
     return [event for event in later if not _has_another(run, event.created_dagruns)]
 

@@ -72,7 +72,7 @@ class TestHandingOn:
         assert run.xcom["failed_orders"] == failed
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert any(f"{edited}: OrderDrift: " in text and "has status Draft" in text for text in errors)
-        assert "1 of 2 orders failed (1 × OrderDrift) and is handed on" in errors[-1]
+        assert "1 of 2 orders failed (1 × OrderDrift): the tasks that follow go on" in errors[-1]
         with pytest.raises(OrdersLeftOut, match=rf"^1 order of the task invoice failed.*: {edited} \(OrderDrift\)\."):
             run.execute(check(failed))
 
@@ -244,14 +244,28 @@ class TestIsItChecked:
             check(checked[what]).set_upstream(task)
         self.refused(task, run, log)
 
-    def test_one_check_may_be_that_of_two_batches(self, run: Run, log: Log) -> None:
+    @pytest.mark.parametrize("shape", ["two batches", "one_failed", "a task after it", "teardown"])
+    def test_a_check_that_may_leave_the_run_green_is_none(self, run: Run, log: Log, shape: str) -> None:
         with DAG("orders", schedule=None):
             create = creating(items(1), on_failed_orders="hand_on")
-            invoice = batch(create.output, on_failed_orders="hand_on")
-            check([XComArg(each, key="failed_orders") for each in (create, invoice)])
-        invoice.orders = run.execute(create)
-        run.execute(invoice)
-        assert len(log.invoices) == 1
+            rule = "one_failed" if shape == "one_failed" else "all_success"
+            failed = XComArg(create, key="failed_orders")
+            task = CheckFailedOrdersOperator(task_id="check", failed_orders=failed, trigger_rule=rule)
+            if shape == "two batches":
+                task.set_upstream(BaseOperator(task_id="other"))
+            elif shape == "a task after it":
+                task.set_downstream(BaseOperator(task_id="other", trigger_rule="all_done"))
+            elif shape == "teardown":
+                task.as_teardown()
+        self.refused(create, run, log)
+
+    def test_a_check_may_run_whatever_became_of_the_batch(self, run: Run, log: Log) -> None:
+        with DAG("orders", schedule=None):
+            create = creating(items(1), on_failed_orders="hand_on")
+            failed = XComArg(create, key="failed_orders")
+            CheckFailedOrdersOperator(task_id="check", failed_orders=failed, trigger_rule="all_done")
+        run.execute(create)
+        assert len(log.orders) == 1
 
     @pytest.mark.parametrize("wrong", ["skip", None, True])
     def test_what_is_to_be_done_must_be_known(self, run: Run, log: Log, wrong: Any) -> None:
@@ -266,23 +280,33 @@ def handed_on(task_id: str, *keys: str) -> dict[str, Any]:
 
 
 class TestCheck:
-    @pytest.mark.parametrize("of_many", [False, True])
-    def test_it_fails_for_good_and_names_every_order(self, run: Run, of_many: bool) -> None:
-        failed = [handed_on("create"), handed_on("invoice", "web-2"), handed_on("create", "web-1", "web-3")]
-        given = tuple(failed) if of_many else json.dumps(failed)
+    @pytest.mark.parametrize("is_mapped", [False, True])
+    def test_it_fails_for_good_and_names_every_order(self, run: Run, is_mapped: bool) -> None:
+        each = [handed_on("create"), handed_on("create", "web-2"), handed_on("create", "web-1", "web-3")]
         with pytest.raises(OrdersLeftOut) as caught:
-            run.execute(check(given))
+            run.execute(check(each if is_mapped else handed_on("create", "web-2", "web-1", "web-3")))
         assert caught.value.permanent
-        assert str(caught.value).startswith(
-            "1 order of the task invoice failed, and the tasks after it go on without it: web-2 (OrderDrift). "
-            "2 orders of the task create failed, and the tasks after it go on without them: web-1 (OrderDrift), "
-            "web-3 (OrderDrift). "
+        assert str(caught.value) == (
+            "3 orders of the task create failed, and the tasks after it go on without them: web-2 (OrderDrift), "
+            "web-1 (OrderDrift), web-3 (OrderDrift). The log of that task says why."
         )
 
-    @pytest.mark.parametrize("wrong", [None, "", [], [None], {}, {"total": 0}, 7, {"total": "1", "orders": []}])
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            *(None, "", "[]", [], [None], {}, {"total": 0}, 7, {"total": "1", "orders": []}),
+            *({"total": 1, "orders": "ab"}, {"total": 1, "orders": [1]}, {"total": True, "orders": []}),
+            *({"total": -1, "orders": []}, [{"task_id": name, "total": 0, "orders": []} for name in ("a", "b")]),
+        ],
+    )
     def test_what_no_batch_handed_on_is_no_success(self, run: Run, wrong: Any) -> None:
         with pytest.raises(InvalidInput, match="failed_orders"):
             run.execute(check(wrong))
+
+    def test_what_a_mapped_batch_handed_on_is_named_once_and_in_short(self, run: Run) -> None:
+        with pytest.raises(OrdersLeftOut, match=r"^200 orders of the task create failed.* and 180 more") as caught:
+            run.execute(check([handed_on("create", f"web-{number}") for number in range(200)]))
+        assert len(str(caught.value)) < 1000
 
     def test_an_error_that_a_thousand_orders_had_stays_short(self, run: Run) -> None:
         with pytest.raises(OrdersLeftOut, match="and 980 more") as caught:

@@ -141,8 +141,8 @@ class Account:
         """Return what the log says if failed orders are handed on."""
         kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(self._kinds.items()))
         return (
-            f"{self._failed} of {self._orders} failed ({kinds}) and {is_or_are(self._failed)} handed "
-            "on: what is done goes on, and a later task fails"
+            f"{self._failed} of {self._orders} failed ({kinds}): the tasks that follow go on with the orders that are "
+            "done, and the check fails"
         )
 
     @property
