@@ -191,9 +191,7 @@ class Server:
         created = arrived if self.traits.backdates else now
         return self._keep(Order(order_id, {**DEFAULTS, **body}, created, now), now)
 
-    def _one(
-        self, method: str, order: Order, body: Any, now: float, arrived: float
-    ) -> tuple[int, Any, dict[str, str]]:
+    def _one(self, method: str, order: Order, body: Any, now: float, arrived: float) -> tuple[int, Any, dict[str, str]]:
         if method == "GET":
             return 200, self.show(order, now), {}
         if method == "DELETE":

@@ -94,9 +94,7 @@ REJECTED: dict[str, Setting] = {
     ),
     "2 runs and 2 take back": Setting(runs=(None,) * 2, rejects=("withdraw", "draft"), confirmed=True, spread=30.0),
     "made a draft": Setting(rejects=("draft",), traits=CARELESS, confirmed=True),
-    "made a draft in one run, harsh": Setting(
-        beside=("draft",), net=HARSH, traits=CARELESS, confirmed=True, gap=0.5
-    ),
+    "made a draft in one run, harsh": Setting(beside=("draft",), net=HARSH, traits=CARELESS, confirmed=True, gap=0.5),
     "a draft already": Setting(rejects=("draft",), net=Net(lost=0.15), spread=30.0, gap=0.5),
     "taken back, invoices queue 75 s": Setting(
         rejects=("withdraw",), net=CALM, traits=Traits(deletes=False, guards=False, queue=75.0), spread=30.0
