@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tests.faults.bench import Target
 from tests.faults.classes import CLASSES
+from tests.faults.rejected import of_the_withdrawal
 from tests.faults.trial import Cell
 from tests.faults.ways import Way
 
@@ -29,6 +30,12 @@ def every_cell(targets: Mapping[Way, Sequence[Target]], seed: int) -> list[Cell]
                 cells += [Cell(way, target, name, "once"), Cell(way, target, name, "twice")]
                 cells += [Cell(way, target, name, "next", second) for second in _seconds(name, chance)]
     return cells
+
+
+def rejected_targets(targets: Mapping[Way, Sequence[Target]]) -> dict[Way, Sequence[Target]]:
+    """Return every request of the first way, and of the others those of the withdrawal: all create alike."""
+    first = next(iter(targets))
+    return {way: found if way == first else of_the_withdrawal(found) for way, found in targets.items()}
 
 
 def batch_cells(targets: Mapping[Way, Sequence[Target]], seed: int) -> list[Cell]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from tests.faults.chain import Passed
 from tests.faults.orders import BusinessOrder
+from tests.faults.rejected import REJECTED_BROKEN
 from tests.faults.results import results_of
 
-BROKEN = ("duplicate order", "duplicate line", "double invoice", "lost order")
+BROKEN = ("duplicate order", "duplicate line", "double invoice", "lost order", *REJECTED_BROKEN)
 CRASH = "crash"
 
 Broken = dict[str, str]

@@ -1,8 +1,9 @@
 """The fault matrix: every request of a chain times every fault, played with the real operators against the sandbox.
 
-One order in each task: all of it. Several orders in each: every kind of request times every fault.
+One order in each task: all of it, also of an order that is rejected and withdrawn. Several orders in each: every kind
+of request times every fault.
 
-python tests/faults/matrix.py [--quick] [--beyond] [--orders one|several] [--class NAME]
+python tests/faults/matrix.py [--quick] [--beyond] [--orders one|several|rejected] [--class NAME]
                                [--jobs 2] [--threads 24] [--seed 1]
 python tests/faults/matrix.py --cell CELL      one cell, as a failure names it
 """
@@ -26,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import tests.conftest  # noqa: F401 - an Airflow that touches nothing of this machine
 from tests.faults.bench import Bench, Target, hurried
-from tests.faults.cells import batch_cells, every_cell, sample
+from tests.faults.cells import batch_cells, every_cell, rejected_targets, sample
 from tests.faults.classes import CLASSES
 from tests.faults.judge import BROKEN, CRASH
 from tests.faults.orders import SEVERAL
 from tests.faults.trial import Cell, Verdict, plain_targets, play
-from tests.faults.ways import BATCH, SINGLE, Way
+from tests.faults.ways import BATCH, REJECTED, SINGLE, Way
 
 QUICK = 400
 _Report: TypeAlias = "Verdict | float | None"
@@ -40,7 +41,7 @@ _Report: TypeAlias = "Verdict | float | None"
 def cells_of(orders: str | None, seed: int) -> list[Cell]:
     """Return the matrix.
 
-    :param orders: ``one`` or ``several`` in each task; None: both.
+    :param orders: ``one`` or ``several`` in each task, or ``rejected`` ones; None: all.
     :param seed: decides what is left to chance.
     """
 
@@ -48,9 +49,10 @@ def cells_of(orders: str | None, seed: int) -> list[Cell]:
         return {way: plain_targets(bench, way) for way in ways}
 
     with hurried(), Bench("plain") as bench:
-        one = every_cell(targets(SINGLE), seed) if orders != "several" else []
-        several = batch_cells(targets(BATCH), seed) if orders != "one" else []
-    return one + several
+        one = every_cell(targets(SINGLE), seed) if orders in (None, "one") else []
+        several = batch_cells(targets(BATCH), seed) if orders in (None, "several") else []
+        rejected = every_cell(rejected_targets(targets(REJECTED)), seed) if orders in (None, "rejected") else []
+    return one + several + rejected
 
 
 def work(cells: Sequence[Cell], threads: int, reports: Queue[_Report]) -> None:
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--beyond", action="store_true", help="also changes that come later than the settle time allows"
     )
-    parser.add_argument("--orders", choices=["one", "several"], help="in each task")
+    parser.add_argument("--orders", choices=["one", "several", "rejected"], help="in each task")
     parser.add_argument("--class", dest="only", choices=list(CLASSES), help="one fault class")
     parser.add_argument("--cell", help="one cell, as a failure names it")
     parser.add_argument("--jobs", type=int, default=2, help="processes")

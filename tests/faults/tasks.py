@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.chain import Chain
 from tests.faults.orders import ONE, SEVERAL
+from tests.faults.rejected import RejectedChain
 
 from tfso_hypatos.operators.sales_order import (
     CreateSalesOrderOperator,
@@ -30,6 +31,8 @@ Makers = Mapping[str, Callable[[dict[str, Any]], "BaseOperator"]]
 
 def chain(run_id: str, bench: Bench, way: Way) -> Chain:
     """Return a DAG run."""
+    if way.rejected:
+        return RejectedChain(run_id, bench.name, way)
     if way.batch:
         return BatchChain(run_id, bench.name, way, folder=bench.folder)
     return SingleChain(run_id, bench.name, way)

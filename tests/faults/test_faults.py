@@ -12,13 +12,16 @@ from unittest import mock
 
 import pytest
 from tests.faults.bench import Bench, Target, hurried
-from tests.faults.cells import batch_cells, batch_sample, every_cell, sample
+from tests.faults.cells import batch_cells, batch_sample, every_cell, rejected_targets, sample
 from tests.faults.classes import CLASSES
+from tests.faults.orders import ONE as ORDER
+from tests.faults.rejected import judge_rejected
 from tests.faults.trial import Cell, Verdict, plain_targets, play
-from tests.faults.ways import BATCH, SINGLE, Way
+from tests.faults.ways import BATCH, REJECTED, SINGLE, Way
 
 from tfso_hypatos.clients.messages import Flow
 from tfso_hypatos.flows.compare import LinePlan, plan_lines
+from tfso_hypatos.flows.withdrawal import Withdrawn
 from tfso_hypatos.operators.batch.items import Job
 from tfso_hypatos.operators.batch.results import Written
 
@@ -30,11 +33,15 @@ SEED = 1
 KINDS = 9
 """Kinds of requests that a batch makes, with one to spare for a fault that has hit nothing."""
 
+KINDS_OF_A_WITHDRAWAL = 7
+"""The same for one that is created and withdrawn."""
+
 THREADS = 24
 
 CREATE = Target("POST", "/salesorders", 1)
 LINE = Target("POST", "/salesorders/{id}/lines", 2)
 INVOICE = Target("PATCH", "/salesorders/{id}", 1)
+DELETION = Target("DELETE", "/salesorders/{id}", 1)
 ENRICH = Target("POST", "/enrichment/sales-orders", 1)
 
 
@@ -60,12 +67,14 @@ def verdicts() -> list[Verdict]:
                 benches.put(bench)
 
         with ThreadPoolExecutor(THREADS) as pool:
-            ways = (*SINGLE, *BATCH)
+            ways = (*SINGLE, *BATCH, *REJECTED)
             targets = dict(zip(ways, pool.map(partial(on_bench, plain_targets), ways), strict=True))
             one = sample(every_cell({way: targets[way] for way in SINGLE}, SEED), SIZE, SEED)
             several = batch_sample(batch_cells({way: targets[way] for way in BATCH}, SEED), SEED)
+            rejected = rejected_targets({way: targets[way] for way in REJECTED})
+            taken_back = batch_sample(every_cell(rejected, SEED), SEED)
             # What takes long comes first.
-            picked = sorted([*one, *several], key=lambda cell: not CLASSES[cell.fault].twin)
+            picked = sorted([*one, *several, *taken_back], key=lambda cell: not CLASSES[cell.fault].twin)
             return list(pool.map(partial(on_bench, play), picked))
 
 
@@ -79,7 +88,7 @@ def test_every_promise_is_kept(verdicts: list[Verdict]) -> None:
 
 
 def test_every_class_was_played_and_hit(verdicts: list[Verdict]) -> None:
-    assert len([each for each in verdicts if not each.cell.way.batch]) == SIZE
+    assert len([each for each in verdicts if not each.cell.way.batch and not each.cell.way.rejected]) == SIZE
     assert {each.cell.fault for each in verdicts if each.hits} == set(CLASSES)
 
 
@@ -87,6 +96,12 @@ def test_batches_were_hit_in_every_way_and_at_every_kind_of_request(verdicts: li
     hit = [each.cell for each in verdicts if each.cell.way.batch and each.hits]
     assert {cell.way for cell in hit} == set(BATCH)
     assert len({(cell.target.method, cell.target.path.partition("web-")[0]) for cell in hit}) >= KINDS
+
+
+def test_rejected_orders_were_hit_in_every_way_and_at_every_kind_of_request(verdicts: list[Verdict]) -> None:
+    hit = [each.cell for each in verdicts if each.cell.way.rejected and each.hits]
+    assert {cell.way for cell in hit} == set(REJECTED)
+    assert len({(cell.target.method, cell.target.path) for cell in hit}) >= KINDS_OF_A_WITHDRAWAL
 
 
 def test_every_run_is_brought_to_its_end_by_clearing_it(verdicts: list[Verdict]) -> None:
@@ -155,3 +170,17 @@ def test_the_matrix_finds_a_result_that_is_not_handed_on() -> None:
 
     with mock.patch.object(Written, "add", forget_one):
         assert broken(CREATE, SEVERAL) == {"lost order"}
+
+
+def test_the_matrix_finds_what_is_not_taken_back() -> None:
+    deleted = mock.patch("tfso_hypatos.flows.withdrawal._set_aside", return_value=Withdrawn("deleted", changed=True))
+    with deleted:
+        assert broken(DELETION, Way(False, "internalMemo", rejected="withdraw")) == {"not taken back"}
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_the_judge_sees_what_was_taken_back_though_invoiced(deleted: bool) -> None:
+    order = {"id": 1, "memo": ORDER.key, "status": "Inactive", "invoice_numbers": [7]}
+    orders: dict[str, Any] = {"orders": [], "deleted_orders": []}
+    orders["deleted_orders" if deleted else "orders"].append(order)
+    assert set(judge_rejected({**orders, "invoices": [{}]}, ORDER, [], final=False)) == {"taken back though invoiced"}

@@ -13,6 +13,7 @@ from tests.faults.chain import Passed
 from tests.faults.classes import CLASSES
 from tests.faults.judge import Broken, active, judge
 from tests.faults.orders import ONE
+from tests.faults.rejected import is_in_the_right, judge_rejected
 from tests.faults.tasks import chain
 from tests.faults.ways import Way
 
@@ -91,8 +92,9 @@ class Verdict:
 def plain_targets(bench: Bench, way: Way) -> list[Target]:
     """Play a chain without any fault and return its requests."""
     bench.clear()
+    bench.sandbox.configure(delete_forbidden=way.rejected == "inactive")
     passed = chain("run-1", bench, way).play()
-    if passed.failed:
+    if passed.failed and not (way.rejected and is_in_the_right(bench.books(), passed)):
         raise passed.failed
     return bench.targets()
 
@@ -113,21 +115,29 @@ def play(bench: Bench, cell: Cell) -> Verdict:
     verdict.strays = sum(not order["lines"] for order in active(bench.books()))
     later = [first.play(), chain("run-2", bench, cell.way).play()]
     verdict.handed = passed.ending() if passed.failed else ""
-    verdict.unsolved = ", ".join(each.ending() for each in later if each.failed)
+    unsolved = [each for each in later if each.failed and not _is_expected(bench, cell, each)]
+    verdict.unsolved = ", ".join(each.ending() for each in unsolved)
     verdict.said = [f"{type(each.failed).__name__}: {each.failed}" for each in (passed, *later) if each.failed]
     verdict.broken |= _judged(bench, cell, [passed, *later], final=True)
-    if not passed.failed:
+    if not passed.failed and not cell.way.rejected:
         _compare(verdict, before, _bare(bench.books()))
     verdict.seconds = time.monotonic() - began
     return verdict
 
 
+def _is_expected(bench: Bench, cell: Cell, passed: Passed) -> bool:
+    return bool(cell.way.rejected) and is_in_the_right(bench.books(), passed)
+
+
 def _judged(bench: Bench, cell: Cell, passes: Sequence[Passed], *, final: bool) -> Broken:
+    if cell.way.rejected:
+        return judge_rejected(bench.books(), ONE, passes, final=final)
     return judge(bench.books(), bench.records(), cell.way.orders, passes, final=final)
 
 
 def _prepare(bench: Bench, cell: Cell) -> None:
     fault, sandbox = CLASSES[cell.fault], bench.sandbox
+    sandbox.configure(delete_forbidden=cell.way.rejected == "inactive")
     if fault.twin:
         holder = Holder.of("orders", "run-0", "create", -1, 1)
         now = datetime.datetime.now(datetime.UTC)

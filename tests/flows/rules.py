@@ -20,7 +20,7 @@ from tfso_hypatos.clients.tfso import Sight
 from tfso_hypatos.exceptions import TfsoHypatosError
 from tfso_hypatos.flows import billing, create, hold, invoice, look, setbacks, withdrawal
 from tfso_hypatos.flows.hold import Claim, Hold, Standing
-from tfso_hypatos.flows.intent import Holder, Intent, Marker, marker_of
+from tfso_hypatos.flows.intent import Holder, Intent, Marker, is_billed, marker_of
 from tfso_hypatos.flows.look import Found
 from tfso_hypatos.models.tfso_read import SalesOrder
 
@@ -237,7 +237,7 @@ def a_draft_is_a_draft(patch: Patch) -> None:
     set_aside = withdrawal._set_aside
 
     def at_once(work: Any, sight: Sight | None) -> withdrawal.Withdrawn | None:
-        if sight is not None and sight.order.status == "Draft" and not withdrawal.is_billed(sight.order):
+        if sight is not None and sight.order.status == "Draft" and not is_billed(sight.order):
             return withdrawal.Withdrawn("draft", changed=work.change_sent)
         return set_aside(work, sight)
 

@@ -19,7 +19,7 @@ from tfso_hypatos.flows.intent import Holder, Intent, key_of
 from tfso_hypatos.flows.invoice import invoice
 from tfso_hypatos.flows.results import created_result, invoice_result
 from tfso_hypatos.flows.setbacks import Timing
-from tfso_hypatos.flows.withdrawal import withdraw_order
+from tfso_hypatos.flows.withdrawal import Outcome, withdraw_order
 from tfso_hypatos.models.base import amount
 
 ORGANIZATION = "100000000000001"
@@ -157,7 +157,7 @@ class Run:
         return invoice(self._expected(), self.timing, ORGANIZATION, me, created_by)
 
     def _withdraw(self, me: Holder) -> Any:
-        outcome = "draft" if self.ending == "draft" else "withdraw"
+        outcome: Outcome = "draft" if self.ending == "draft" else "withdraw"
         return withdraw_order(self._expected(), outcome, self.timing, ORGANIZATION, me)
 
     def _done(self, task: str, result: Any, error: Exception | None) -> None:

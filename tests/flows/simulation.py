@@ -79,7 +79,8 @@ def _try_out(setting: Setting, rng: random.Random) -> Verdict:
     edits: list[Edit] = []
     if setting.edited is not None:
         world.after(rng.uniform(0, setting.edited), lambda: _edit(world, edits))
-    broken, notes = set(), set()
+    broken: set[str] = set()
+    notes: set[str] = set()
     ends = world.run()
     # Whose order is taken back only when the first clear has made it complete needs one clear more.
     for _ in range(CLEARED + setting.takes_back):

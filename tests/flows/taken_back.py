@@ -47,12 +47,10 @@ def judge_taken_back(server: Server, reports: Sequence[Report], edits: Sequence[
     if not all(_is_true(server, report) for report in reports):
         broken.add(NOT_TRUE)
     for at, before, after in _changes(server):
-        if _is_taken_back(before, after) and any(
-            edit.order_id == before.id and at - edit.at > settle for edit in edits
-        ):
-            # To make a draft of it takes nothing from anybody.
-            if after is None or after.status == "Inactive":
-                broken.add(WORK_LOST)
+        # To make a draft of it takes nothing from anybody.
+        lost = _is_taken_back(before, after) and (after is None or after.status == "Inactive")
+        if lost and any(edit.order_id == before.id and at - edit.at > settle for edit in edits):
+            broken.add(WORK_LOST)
         if not is_ours(server, before) and before != after:
             broken.add(OTHERS)
     return broken

@@ -1,4 +1,4 @@
-"""The DAGs whose tasks are killed: create, invoice, enrich."""
+"""The DAGs whose tasks are killed: create, invoice, enrich; and withdraw."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tfso_hypatos.operators.sales_order import (
     InvoiceSalesOrderOperator,
     InvoiceSalesOrdersOperator,
 )
+from tfso_hypatos.operators.withdrawal import WithdrawSalesOrderOperator
 
 if TYPE_CHECKING:
     from tests.kills.worker import Try
@@ -79,10 +80,16 @@ def _mapped(task: Try) -> None:
 def _single(task: Try) -> None:
     one = CreateSalesOrderOperator(
         task_id="create",
-        order=ORDER,
+        order={**ORDER, "status": "Confirmed"} if task.rejected == "draft" else ORDER,
         lines=LINES,
         order_key=task.keys[0],
         marker_field=task.marker_field,
+        retries=task.retries,
+    )
+    WithdrawSalesOrderOperator(
+        task_id="withdraw",
+        sales_order_id=task.result or one.output,
+        outcome="draft" if task.rejected == "draft" else "withdraw",
         retries=task.retries,
     )
     invoice: Any = InvoiceSalesOrderOperator(

@@ -1,8 +1,8 @@
-"""Kills a real process at every boundary of every request of create, invoice and enrich, and judges the books.
+"""Kills a real process at every boundary of every request of create, invoice, enrich and withdraw; judges the books.
 
 python tests/kills/matrix.py                      every boundary; pairs of kills sampled
 python tests/kills/matrix.py --quick              a sample
-python tests/kills/matrix.py --orders several     tasks with several orders only (one: with one only)
+python tests/kills/matrix.py --orders several     tasks with several orders only (one: with one; rejected: withdrawals)
 python tests/kills/matrix.py --cell NAME          one cell, with its logs and requests
 """
 
@@ -23,10 +23,11 @@ from typing import Any, NamedTuple, Self
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.kills.boundaries import FILES, REPORTS, REQUESTS
-from tests.kills.rig import CHAIN, LATE, SETTLE, Instance, Kill, Rig, Shop
+from tests.kills.rig import CHAIN, LATE, REJECTED_CHAIN, SETTLE, Instance, Kill, Rig, Shop
 from tests.kills.verdict import Verdict
 
 REQUESTS_OF = {"create": 9, "invoice": 5, "enrich": 6}
+REQUESTS_OF_WITHDRAWAL = {"withdraw": 7, "inactive": 9, "draft": 6}
 """Requests of an ordinary try, tokens included."""
 
 REQUESTS_OF_BATCH = {"create": 25, "invoice": 13, "enrich": 14}
@@ -40,8 +41,11 @@ WORLDS: Mapping[str, Mapping[str, Any]] = {
     "lagging": {"list_lag": 0.5 * SETTLE},
     "list": {"batch": "list"},
     "files": {"batch": "files"},
+    "withdraw": {"rejected": "withdraw"},
+    "inactive": {"rejected": "inactive", "marker_field": "referenceNumber"},
+    "draft": {"rejected": "draft"},
 }
-"""Where the marker stands, whether the list lags behind, and how batches hand on their results."""
+"""Where the marker stands, whether the list lags, how batches hand on their results, how an order is taken back."""
 
 PAIRS = 3
 """Second kills that are sampled for each first one."""
@@ -99,7 +103,7 @@ def play(shop: Shop, cell: Cell) -> Outcome:
     """Run the chain of a cell."""
     killed = requests = 0
     finished = True
-    for task_id in CHAIN:
+    for task_id in REJECTED_CHAIN if shop.rejected else CHAIN:
         kills = cell.kills if task_id == cell.task_id else ()
         tries = shop.finish(Instance(task_id), kills=kills, keep=cell.keep)
         if kills:
@@ -136,6 +140,18 @@ def batch_kills() -> list[Cell]:
         cells += [Cell(task_id, (kill,), world="files") for kill in files]
         cells += [Cell(task_id, (Kill(each),), world=world) for each in REPORTS_OF_BATCH for world in ("list", "files")]
     return cells
+
+
+def withdrawal_kills() -> list[Cell]:
+    """Return a cell for every boundary of the task that takes an order back, in each way to do so."""
+    kills = {
+        world: [
+            *(Kill(boundary, at + 1) for at in range(requests) for boundary in REQUESTS),
+            *map(Kill, REPORTS_OF_BATCH),
+        ]
+        for world, requests in REQUESTS_OF_WITHDRAWAL.items()
+    }
+    return [Cell("withdraw", (kill,), world=world) for world, each in kills.items() for kill in each]
 
 
 def pairs(outcomes: Iterable[Outcome], chance: random.Random, count: int = PAIRS) -> list[Cell]:
@@ -194,7 +210,7 @@ def main() -> int:
     """Run the matrix; return 1 if the promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a sample of the cells")
-    parser.add_argument("--orders", choices=["one", "several"], help="in each task")
+    parser.add_argument("--orders", choices=["one", "several", "rejected"], help="in each task")
     parser.add_argument("--jobs", type=int, default=2, help="cells at a time")
     parser.add_argument("--seed", type=int, default=1, help="of the sample and of the second kills")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="second kills for each first one")
@@ -204,7 +220,8 @@ def main() -> int:
     if options.cell:
         return _show(Cell.parse(options.cell), options.late)
     started, chance = time.monotonic(), random.Random(options.seed)
-    cells = single_kills() * (options.orders != "several") + batch_kills() * (options.orders != "one")
+    kinds = {"one": single_kills, "several": batch_kills, "rejected": withdrawal_kills}
+    cells = [cell for kind, make in kinds.items() if options.orders in (None, kind) for cell in make()]
     if options.quick:
         cells = chance.sample(cells, 40)
     broken: list[Outcome] = []

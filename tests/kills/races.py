@@ -2,7 +2,7 @@
 
 python tests/kills/races.py                       every race, many times
 python tests/kills/races.py --quick               each a few times
-python tests/kills/races.py --orders several      races of batches only (one: of single tasks only)
+python tests/kills/races.py --orders several      races of batches only (one: of single tasks; rejected: withdrawals)
 python tests/kills/races.py --race NAME --seed N  one race, with its logs and requests
 """
 
@@ -24,11 +24,18 @@ from tests.kills import batch_races
 from tests.kills.batch_races import SOON, together
 from tests.kills.boundaries import REQUESTS
 from tests.kills.matrix import WORLDS
-from tests.kills.rig import CHAIN, KEY, Instance, Kill, Rig, Shop, mapped
+from tests.kills.rig import CHAIN, KEY, SETTLE, Instance, Kill, Rig, Shop, mapped
 from tests.kills.verdict import Verdict
 
 REPETITIONS = 30
 KEYS = ("web-1", "web-2", "web-3")
+
+
+WORLDS_OF = {
+    "one": ("memo",),
+    "several": ("list", "files"),
+    "rejected": ("inactive", "withdraw", "draft"),
+}
 
 
 class Race(NamedTuple):
@@ -41,7 +48,7 @@ class Race(NamedTuple):
     @property
     def worlds(self) -> Sequence[str]:
         """Worlds that its repetitions take in turn."""
-        return ("list", "files") if self.orders == "several" else ("memo",)
+        return WORLDS_OF[self.orders]
 
 
 def _task(shop: Shop, task: Instance, start_at: float, first: int = 1) -> Callable[[], list[str]]:
@@ -163,6 +170,48 @@ def one_result_two_runs(shop: Shop, chance: random.Random) -> Verdict:
     return shop.verdict(finished=finished)
 
 
+def _reject(shop: Shop, run_id: str, start_at: float) -> list[str]:
+    """Run create and withdraw; the latter may find that the order is invoiced, and is right to fail."""
+    states = shop.chain(run_id, start_at=start_at, tasks=["create"])
+    if states[-1] == "success":
+        shop.finish(Instance("withdraw", run_id))
+    return states
+
+
+def invoice_and_withdraw(shop: Shop, chance: random.Random) -> Verdict:
+    """Let one run invoice the order, and another one take it back, at the same moment or a little later."""
+    start_at = time.monotonic() + SOON
+    later = start_at + chance.uniform(0, 0.3)
+    # The run that invoices may find its order gone, or set inactive: it is right to fail, too.
+    runs = [partial(shop.chain, "run-1", KEY, start_at, ["create", "invoice"]), partial(_reject, shop, "run-2", later)]
+    together(runs)
+    return shop.verdict(finished=_came_through(shop, [("invoice", "run-1"), ("withdraw", "run-2")]))
+
+
+def _came_through(shop: Shop, tasks: Sequence[tuple[str, str]]) -> bool:
+    """Say whether one of these tasks has succeeded: of an order that is invoiced and taken back only one can."""
+    return any(shop.result(Instance(task_id, run_id)) is not None for task_id, run_id in tasks)
+
+
+def invoice_and_withdraw_one_result(shop: Shop, chance: random.Random) -> Verdict:
+    """Give the result of one create task to a task that invoices the order and to one that takes it back."""
+    shop.chain(tasks=["create"])
+    result = shop.result(Instance("create"))
+    start_at = time.monotonic() + SOON
+    run_id = chance.choice(["run-1", "run-2"])
+    tasks = [Instance("invoice", result=result), Instance("withdraw", run_id, result=result)]
+    together([_task(shop, task, start_at + chance.uniform(0, 0.6 * SETTLE)) for task in tasks])
+    return shop.verdict(finished=_came_through(shop, [("invoice", "run-1"), ("withdraw", run_id)]))
+
+
+def two_withdraw(shop: Shop, chance: random.Random) -> Verdict:
+    """Let two runs take the same order back."""
+    start_at = time.monotonic() + SOON
+    later = start_at + chance.uniform(0, 0.3)
+    finished = together([partial(_reject, shop, "run-1", start_at), partial(_reject, shop, "run-2", later)])
+    return shop.verdict(finished=finished or shop.rejected == "inactive")
+
+
 BATCHES: Mapping[str, tuple[Callable[[Shop, random.Random], Verdict], str]] = {
     "two-runs": (partial(batch_races.same_orders, 2), "two runs with the same orders"),
     "three-runs": (partial(batch_races.same_orders, 3), "three runs with the same orders"),
@@ -189,6 +238,11 @@ RACES = {
     "reordered-list": Race(reordered_list, "a mapped list is reordered after kills"),
     "other-orders": Race(other_orders, "three orders of one customer"),
     "one-result-two-runs": Race(one_result_two_runs, "two runs invoice the result of one create"),
+    "invoice-and-withdraw": Race(invoice_and_withdraw, "one run invoices, one takes it back", "rejected"),
+    "invoice-and-withdraw-one-result": Race(
+        invoice_and_withdraw_one_result, "one result is invoiced and taken back", "rejected"
+    ),
+    "two-withdraw": Race(two_withdraw, "two runs take an order back", "rejected"),
     **{f"batch-{name}": Race(play, f"batch: {about}", "several") for name, (play, about) in BATCHES.items()},
 }
 
@@ -231,7 +285,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=REPETITIONS, help="how often each race is run")
     parser.add_argument("--race", choices=RACES, help="only this one")
     parser.add_argument("--seed", type=int, help="only this repetition, with logs and requests")
-    parser.add_argument("--orders", choices=["one", "several"], help="in each task")
+    parser.add_argument("--orders", choices=["one", "several", "rejected"], help="in each task")
     options = parser.parse_args()
     if options.race and options.seed is not None:
         return _show(options.race, options.seed)

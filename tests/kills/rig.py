@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 from tests.kills.files import Files
 from tests.kills.template import Template
-from tests.kills.verdict import Verdict, judge, judge_results
+from tests.kills.verdict import Verdict, judge, judge_rejected, judge_results
 
 from tfso_hypatos.sandbox.server import Sandbox
 
@@ -65,6 +65,7 @@ class Instance:
 
 
 CHAIN = ("create", "invoice", "enrich")
+REJECTED_CHAIN = ("create", "withdraw")
 
 
 class Shop:
@@ -76,6 +77,7 @@ class Shop:
     :param late: seconds after which a late request is carried out.
     :param marker_field: field of the order that carries the marker.
     :param batch: several orders in each task, whose results are handed on as a ``list`` or in ``files``; empty: one.
+    :param rejected: the order is to be taken back: ``withdraw``, ``inactive`` (nothing can be deleted) or ``draft``.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class Shop:
         late: float = LATE,
         marker_field: str = "internalMemo",
         batch: str = "",
+        rejected: str = "",
     ) -> None:
+        self.rejected = rejected
         self.marker_field = marker_field
         self.batch = batch
         self.sandbox = sandbox
@@ -111,6 +115,7 @@ class Shop:
             "map_index": task.map_index,
             "keys": list(KEYS if self.batch else task.keys),
             "batch": self.batch,
+            "rejected": self.rejected,
             "result": task.result,
             "marker_field": self.marker_field,
             "try_number": try_number,
@@ -213,6 +218,9 @@ class Shop:
         :param overlapped: tasks of which several tries were at work at once.
         """
         time.sleep(max(0.0, self._settled_at - time.monotonic()))
+        if self.rejected:
+            told = [self.result(Instance("withdraw", run_id)) for run_id in self._runs]
+            return judge_rejected(self.sandbox.state(), keys, [each for each in told if each], finished=finished)
         if not self.batch:
             return judge(self.sandbox.state(), keys, finished=finished)
         verdict = judge(self.sandbox.state(), KEYS, finished=finished)
@@ -240,7 +248,13 @@ class Rig:
 
     @contextmanager
     def shop(
-        self, *, late: float = LATE, marker_field: str = "internalMemo", list_lag: float = 0.0, batch: str = ""
+        self,
+        *,
+        late: float = LATE,
+        marker_field: str = "internalMemo",
+        list_lag: float = 0.0,
+        batch: str = "",
+        rejected: str = "",
     ) -> Iterator[Shop]:
         """Return empty books.
 
@@ -248,12 +262,13 @@ class Rig:
         :param marker_field: field of the order that carries the marker.
         :param list_lag: seconds until a new order appears in lists.
         :param batch: several orders in each task, whose results are handed on as a ``list`` or in ``files``.
+        :param rejected: how the order is to be taken back.
         """
         self._made += 1
         self.sandbox.reset()
-        self.sandbox.configure(list_lag=list_lag)
+        self.sandbox.configure(list_lag=list_lag, delete_forbidden=rejected == "inactive")
         home = self.folder / f"cell-{self._made}"
-        yield Shop(self.sandbox, self.template, home, late, marker_field, batch)
+        yield Shop(self.sandbox, self.template, home, late, marker_field, batch, rejected)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -29,6 +29,9 @@ SAMPLE = (
     "create/sent:9/kept/files",
     "invoice/unread:9/kept/list",
     "invoice/named:4/kept/files",
+    "withdraw/late:-2/kept/inactive",
+    "withdraw/unread:6/kept/withdraw",
+    "withdraw/sent:-1/kept/draft",
 )
 
 

@@ -24,6 +24,7 @@ class Verdict(NamedTuple):
     :param invoices: further invoices of a business order.
     :param lost: business orders that Airflow takes for done and that lack order, line, invoice or record.
     :param results: results that the next task gets not at all, or twice.
+    :param taken_back: orders taken back though they are invoiced, or reported as taken back and still there.
     :param strays: further orders without lines, which cannot be billed.
     :param person: cells in which a person is needed.
     """
@@ -34,6 +35,7 @@ class Verdict(NamedTuple):
     invoices: int = 0
     lost: int = 0
     results: int = 0
+    taken_back: int = 0
     strays: int = 0
     person: int = 0
 
@@ -45,13 +47,13 @@ class Verdict(NamedTuple):
     @property
     def broken(self) -> int:
         """How often the promise itself was broken."""
-        return self.orders + self.lines + self.invoices + self.lost + self.results
+        return self.orders + self.lines + self.invoices + self.lost + self.results + self.taken_back
 
     def __str__(self) -> str:
         return (
             f"{self.runs:5} runs, {self.orders} duplicate orders, {self.lines} duplicate lines, {self.invoices} double "
-            f"invoices, {self.lost} lost, {self.results} results missing or repeated, {self.strays} empty orders left, "
-            f"{self.person} handed to a person"
+            f"invoices, {self.lost} lost, {self.results} results missing or repeated, {self.taken_back} taken back "
+            f"wrongly, {self.strays} empty orders left, {self.person} handed to a person"
         )
 
 
@@ -83,6 +85,45 @@ def judge(books: Mapping[str, Any], keys: Sequence[str], *, finished: bool) -> V
         )
     others = sum(1 for order in organization["orders"] if not any(_carries(order, key) for key in keys))
     return verdict + Verdict(orders=others)
+
+
+def judge_rejected(
+    books: Mapping[str, Any], keys: Sequence[str], told: Sequence[Mapping[str, Any]], *, finished: bool
+) -> Verdict:
+    """Judge the books where somebody takes the orders back.
+
+    :param books: what the sandbox holds.
+    :param keys: the business orders.
+    :param told: what the tasks returned that took one back.
+    :param finished: whether Airflow takes every task for done that could be.
+    """
+    verdict = Verdict(runs=1, person=0 if finished else 1)
+    organization = books["organizations"][ORGANIZATION]
+    orders = {order["id"]: order for order in organization["orders"]}
+    for key in keys:
+        mine = [order for order in orders.values() if _carries(order, key) and order["status"] != "Inactive"]
+        gone = [order for order in organization["deleted_orders"] if _carries(order, key)]
+        filled = [order for order in mine if order["lines"]]
+        everything = [*(order for order in orders.values() if _carries(order, key)), *gone]
+        verdict += Verdict(
+            orders=max(0, len(filled) - 1),
+            lines=sum((_lines(order) - WANTED).total() for order in filled),
+            invoices=max(0, sum(len(order["invoice_numbers"]) for order in everything) - 1),
+            taken_back=sum(bool(order["invoice_numbers"]) for order in everything if _is_set_aside(order, gone)),
+            strays=len(mine) - max(1, len(filled)) if mine else 0,
+        )
+    return verdict + Verdict(taken_back=sum(not _is_so(each, orders) for each in told))
+
+
+def _is_set_aside(order: Mapping[str, Any], gone: Sequence[Mapping[str, Any]]) -> bool:
+    return order in gone or order["status"] != "Invoice"
+
+
+def _is_so(told: Mapping[str, Any], orders: Mapping[int, Mapping[str, Any]]) -> bool:
+    order = orders.get(told["sales_order_id"])
+    if told["outcome"] in ("deleted", "was gone"):
+        return order is None
+    return order is not None and order["status"] == {"inactive": "Inactive", "draft": "Draft"}[told["outcome"]]
 
 
 def judge_results(returned: Any, keys: Sequence[str], *, overlapped: bool = False) -> Verdict:

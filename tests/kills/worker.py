@@ -38,10 +38,11 @@ class Try:
 
     :param home: folder of its Airflow.
     :param connections: connections by id, as JSON text.
-    :param task_id: create, invoice or enrich.
+    :param task_id: create, invoice, enrich or withdraw.
     :param keys: order keys; several ones are those of a mapped task.
     :param batch: all keys in each task, whose results are handed on as a ``list`` or in ``files``; empty: one.
-    :param result: what the invoice task is given; None: what the create task of its run returned.
+    :param rejected: how its order is taken back; empty: it is not.
+    :param result: what the invoice or withdraw task is given; None: what the create task of its run returned.
     :param marker_field: field of the order that carries the marker.
     :param boundary: where it kills itself; empty: nowhere.
     :param at: the request around which it does so, counted from 1.
@@ -59,6 +60,7 @@ class Try:
     try_number: int = 1
     retries: int = 4
     batch: str = ""
+    rejected: str = ""
     result: Any = None
     marker_field: str = "internalMemo"
     boundary: str = ""
