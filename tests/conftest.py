@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, TypeVar
 
 import aiohttp
+import hypothesis
 import pytest
 import requests
 from tests.skipped_time import skip_pauses
@@ -27,6 +28,10 @@ from tfso_hypatos.clients.sync_transport import SyncTransport
 from tfso_hypatos.clients.token import TOKENS, Credentials
 from tfso_hypatos.clients.transport import Service
 from tfso_hypatos.sandbox.server import Sandbox
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # Before anything imports Airflow: it reads its configuration once, and would otherwise take that of this machine.
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, TriggerRule, XComArg
@@ -42,44 +42,33 @@ class CheckFailedOrdersOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"failed_orders": "json"}
     ui_color = "#f6e7d8"
 
-    def __init__(self, *, failed_orders: Mapping[str, Any] | Sequence[Any] | XComArg, **kwargs: Any) -> None:
+    def __init__(self, *, failed_orders: Mapping[str, Any] | XComArg, **kwargs: Any) -> None:
         super().__init__(**with_retry_policy(kwargs))
         self.failed_orders = failed_orders
 
     def execute(self, context: Context) -> None:  # noqa: ARG002 - as Airflow calls it
         """Fail if orders failed."""
         with ending_at_once():
-            handed_on = list(_handed_on(self.failed_orders))
-            if len({each.get("task_id") for each in handed_on}) != 1:
-                raise _not_handed_on()
-            if total := sum(each["total"] for each in handed_on):
-                orders = [order for each in handed_on for order in each["orders"]]
-                raise OrdersLeftOut(_sentence(handed_on[0].get("task_id"), total, orders))
+            task_id, total, orders = _handed_on(self.failed_orders)
+            if total:
+                raise OrdersLeftOut(_sentence(task_id, total, orders))
 
 
-def _handed_on(given: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield what a batch handed on; a mapped one has done so once for each of its instances."""
-    if isinstance(given, Mapping):
-        if not _is_handed_on(given.get("total"), given.get("orders")):
-            raise _not_handed_on()
-        yield given
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        # What the instances of a mapped task handed on is fetched from Airflow here.
-        for each in given[:]:
-            yield from _handed_on(each)
-    else:
+def _handed_on(given: Any) -> tuple[object, int, Sequence[Mapping[str, Any]]]:
+    """Return what a batch handed on: its task, how many of its orders failed, and the first of them."""
+    if not isinstance(given, Mapping):
         raise _not_handed_on()
-
-
-def _is_handed_on(total: object, orders: object) -> bool:
-    is_count = isinstance(total, int) and not isinstance(total, bool) and total >= 0
-    is_list = isinstance(orders, Sequence) and not isinstance(orders, str)
-    return is_count and is_list and all(isinstance(order, Mapping) for order in orders)  # type: ignore[attr-defined]
+    total, orders = given.get("total"), given.get("orders")
+    if not isinstance(total, int) or isinstance(total, bool) or total < 0:
+        raise _not_handed_on()
+    if not isinstance(orders, list) or not all(isinstance(order, Mapping) for order in orders):
+        raise _not_handed_on()
+    return given.get("task_id"), total, orders
 
 
 def _not_handed_on() -> InvalidInput:
     rule = (
-        f'what one batch with on_failed_orders="{HAND_ON}" handed on is needed: '
+        f'what a batch with on_failed_orders="{HAND_ON}" handed on is needed: '
         f'XComArg(<its task>, key="{FAILED_ORDERS}")'
     )
     return InvalidInput([Problem(FAILED_ORDERS, rule)])
@@ -104,13 +93,19 @@ def hands_on(task: BaseOperator, mode: object) -> bool:
 
     :param task: the batch.
     :param mode: its ``on_failed_orders``.
-    :raises ConfigurationError: if it is none of the choices; or if no later task would fail because of those orders.
+    :raises ConfigurationError: if it is none of the choices; if the task is mapped; or if no later task would fail
+        because of those orders.
     """
     if mode == FAIL:
         return False
     if mode != HAND_ON:
         raise ConfigurationError(f"on_failed_orders must be {FAIL} or {HAND_ON}")
     dag = task.get_dag()
+    if dag is not None and dag.get_task(task.task_id).is_mapped:
+        # What an instance has not handed on that was marked as success by hand, nobody would miss.
+        raise ConfigurationError(
+            f'on_failed_orders="{HAND_ON}" is not for a mapped task: map a task group of it and its check'
+        )
     later = [dag.get_task(task_id) for task_id in task.downstream_task_ids] if dag is not None else []
     if not any(_checks(each, task.task_id) for each in later):
         raise ConfigurationError(
