@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.bases.notifier import BaseNotifier
+from airflow.sdk.exceptions import AirflowTaskTimeout
 from tests.notifications.failures import failed, invoicing
 
 from tfso_hypatos.exceptions import InvalidInput, OrderDrift
@@ -168,7 +169,7 @@ def test_a_receiver_that_fails_keeps_nobody_from_the_message(failing: Any, caplo
     assert all(part in caplog.text for part in TEXT)
 
 
-@pytest.mark.parametrize("failing", FAILING)
+@pytest.mark.parametrize("failing", [*FAILING, Failing().cancelled])
 async def test_nor_where_it_is_awaited(failing: Any, caplog: pytest.LogCaptureFixture) -> None:
     sending = Sending()
     await OrderNeedsPersonNotifier(deliver=(failing, sending.plain), context=failed(OrderDrift("differs")))
@@ -189,9 +190,36 @@ def test_without_a_receiver_it_is_logged(nobody: Any, caplog: pytest.LogCaptureF
     assert all(part in caplog.text for part in TEXT)
 
 
-def test_what_was_delivered_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    OrderNeedsPersonNotifier(deliver=Sending().coroutine)(failed(OrderDrift("differs")))
-    assert "What to do next" not in caplog.text
+@pytest.mark.parametrize("end", [SystemExit, AirflowTaskTimeout])
+def test_what_ends_the_process_meanwhile_leaves_it_in_the_log(end: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def ending(context: Any) -> None:
+        raise end
+
+    with pytest.raises(end):
+        OrderNeedsPersonNotifier(deliver=ending)(failed(OrderDrift("differs")))
+    assert all(part in caplog.text for part in TEXT)
+
+
+async def test_a_callback_that_is_cancelled_ends() -> None:
+    sending, begun = Sending(), asyncio.Event()
+
+    async def hanging(context: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def call() -> None:
+        await OrderNeedsPersonNotifier(deliver=(hanging, sending.plain), context=failed(OrderDrift("differs")))
+
+    calling = asyncio.create_task(call())
+    await begun.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert sending.sent == []
+
+
+def generating(context: Any) -> Any:
+    yield context
 
 
 @pytest.mark.parametrize(
@@ -206,6 +234,7 @@ def test_what_was_delivered_is_not_logged(caplog: pytest.LogCaptureFixture) -> N
         ([print, "orders@example.com"], "deliver[1]"),
         ([None], "deliver[0]"),
         ([[print]], "deliver[0]"),
+        (generating, "deliver"),
         (Synchronous, "deliver"),
         ([Asynchronous], "deliver[0]"),
     ],

@@ -41,7 +41,9 @@ def receivers_of(deliver: Deliver | Sequence[Deliver] | None) -> tuple[Deliver, 
 def _can_deliver(deliver: Any) -> TypeGuard[Deliver]:
     # The class of a notifier, called with a context, makes a notifier and tells nobody.
     is_class = isinstance(deliver, type) and issubclass(deliver, BaseNotifier)
-    return callable(deliver) and not is_class
+    # A generator function, called, has not yet done anything, and nobody would go on with it.
+    is_generator = inspect.isgeneratorfunction(deliver) or inspect.isasyncgenfunction(deliver)
+    return callable(deliver) and not is_class and not is_generator
 
 
 def deliver_now(deliver: Deliver, context: Any) -> None:

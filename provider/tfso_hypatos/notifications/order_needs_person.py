@@ -26,7 +26,7 @@ PROBLEM = "order_problem"
 LONGEST_ERROR = 1000
 """Characters of an error that a message repeats."""
 
-_UNDELIVERED = "The message about an order could not be delivered: %s"
+_UNDELIVERED = "The message above could not be delivered"
 
 _ENDED = Advice(
     "The task ended without an error that could be seen: its process was killed, or it timed out.",
@@ -72,8 +72,7 @@ class OrderNeedsPersonNotifier(BaseNotifier):
     ``certain``, ``next``, ``error``, ``log_url`` and ``order_url``.
 
     :param deliver: a notifier or a function, or a list of them: each is called with the context, and awaited if it is
-        asynchronous; one that fails does not keep the others from it. Without one, or if one fails, the text goes to
-        the task's log.
+        asynchronous; one that fails does not keep the others from it. The task's log has the text in any case.
     :raises InvalidInput: if ``deliver`` is neither, when the DAG file is read.
     """
 
@@ -84,33 +83,33 @@ class OrderNeedsPersonNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Hand the message on, if there is one."""
-        problem = problem_of(context)
-        if problem is None:
-            return
-        is_delivered = bool(self._receivers)
-        for each in self._receivers:
+        message = self._logged(context)
+        for each in self._receivers if message else ():
             try:
-                deliver_now(each, {**context, PROBLEM: problem})
+                deliver_now(each, message)
             except (Exception, asyncio.CancelledError):
-                is_delivered = False
-                log.exception(_UNDELIVERED, problem["title"])
-        if not is_delivered:
-            log.error("%s", problem["text"])
+                log.exception(_UNDELIVERED)
 
     async def async_notify(self, context: Context) -> None:
         """Do what :meth:`notify` does, without blocking the event loop."""
+        message = self._logged(context)
+        for each in self._receivers if message else ():
+            try:
+                await deliver_soon(each, message)
+            except Exception:
+                log.exception(_UNDELIVERED)
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                log.exception(_UNDELIVERED)
+
+    def _logged(self, context: Context) -> dict[str, Any] | None:
+        """Return the context with the message, or None if there is none; it is on record whatever comes."""
         problem = problem_of(context)
         if problem is None:
-            return
-        is_delivered = bool(self._receivers)
-        for each in self._receivers:
-            try:
-                await deliver_soon(each, {**context, PROBLEM: problem})
-            except Exception:
-                is_delivered = False
-                log.exception(_UNDELIVERED, problem["title"])
-        if not is_delivered:
-            log.error("%s", problem["text"])
+            return None
+        log.error("%s", problem["text"])
+        return {**context, PROBLEM: problem}
 
 
 def problem_of(context: Mapping[str, Any]) -> dict[str, Any] | None:
