@@ -34,15 +34,15 @@ test: $(STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 .PHONY: simulation
-simulation: $(STAMP) ## Let simulated runs race a thousand times in every setting (about 6 minutes)
+simulation: $(STAMP) ## Let simulated runs race a thousand times in every setting (about 8 minutes)
 	@$(BIN)/python tests/flows/simulation.py
 
 .PHONY: faults
-faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 10 minutes)
+faults: $(STAMP) ## Play every request with every fault, and count what is in the books (about 15 minutes)
 	@$(BIN)/python tests/faults/matrix.py
 
 .PHONY: kills
-kills: $(STAMP) ## Kill real processes at every boundary, and let them race (about 35 minutes)
+kills: $(STAMP) ## Kill real processes at every boundary, and let them race (about 45 minutes)
 	@$(BIN)/python tests/kills/matrix.py
 	@$(BIN)/python tests/kills/races.py
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.kills.matrix import WORLDS, Cell, play
 from tests.kills.rig import KEY, Rig
-from tests.kills.verdict import ORGANIZATION, judge, judge_results
+from tests.kills.verdict import ORGANIZATION, judge, judge_rejected, judge_results
 
 from tfso_hypatos.flows.intent import key_of
 
@@ -94,3 +94,25 @@ def test_the_judge_sees_what_is_not_handed_on_or_twice(returned: list[dict[str, 
 def test_the_judge_sees_what_is_broken(orders: list[dict[str, Any]], broken: str) -> None:
     books = {"organizations": {ORGANIZATION: {"orders": orders}}, "enrichment": {}}
     assert getattr(judge(books, [KEY], finished=True), broken) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "deleted", "invoices", "outcome", "wrong"),
+    [
+        ("Draft", True, 0, "deleted", 0),
+        ("Draft", True, 1, "deleted", 1),
+        ("Draft", False, 0, "deleted", 1),
+        ("Inactive", False, 0, "inactive", 0),
+        ("Inactive", False, 1, "inactive", 1),
+        ("Invoice", False, 1, "draft", 1),
+        ("Invoice", False, 1, None, 0),
+    ],
+)
+def test_the_judge_sees_what_was_taken_back_wrongly(
+    status: str, deleted: bool, invoices: int, outcome: str | None, wrong: int
+) -> None:
+    order = {**_order(1, 1, invoices), "status": status}
+    books = {"orders": [] if deleted else [order], "deleted_orders": [order] if deleted else []}
+    told = [{"sales_order_id": 1, "outcome": outcome}] if outcome else []
+    verdict = judge_rejected({"organizations": {ORGANIZATION: books}}, [KEY], told, finished=True)
+    assert verdict.broken == verdict.taken_back == wrong
