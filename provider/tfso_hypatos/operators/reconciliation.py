@@ -36,7 +36,8 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     :param date_to: last order date, ``YYYY-MM-DD``; it is included. (templated)
     :param report_path: folder that the report is written to; one that is there is replaced. Any URL that Airflow's
         object storage knows. (templated)
-    :param report_url: web address at which people open that folder; the task then links to the report. (templated)
+    :param report_url: web address at which people open that folder, without a user, ``?`` or ``#``; the task then
+        links to the report. (templated)
     :param statuses: only orders with one of these statuses: a list, or text with commas; left out, all. Twins with
         other statuses are not seen. (templated)
     :param expected: business orders that the source knows of: a list of order keys, of objects with ``order_key`` and

@@ -65,6 +65,12 @@ def test_without_an_external_id_hypatos_is_not_asked(
         ({"report_url": "s3://bucket/november"}, "report_url"),
         ({"report_url": "javascript:alert(1)"}, "report_url"),
         ({"report_url": "https://reports.example/a b"}, "report_url"),
+        ({"report_url": "https://reports.example/november?sig=abc"}, "report_url"),
+        ({"report_url": "https://reports.example/november?"}, "report_url"),
+        ({"report_url": "https://reports.example/#november"}, "report_url"),
+        ({"report_url": "https://me:geheim@reports.example/november"}, "report_url"),
+        ({"report_url": "https://me@reports.example/november"}, "report_url"),
+        ({"report_url": "https://@reports.example/november"}, "report_url"),
         ({"external_id": "web"}, "external_id"),
         ({"external_id": "{name}"}, "external_id"),
         ({"external_id": "web-{order_id}"}, "external_id"),
@@ -96,6 +102,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_sent(
     with pytest.raises(InvalidInput) as raised:
         run.execute(reconcile.task(**arguments))
     assert [problem.place for problem in raised.value.problems] == [place]
+    assert "geheim" not in str(raised.value)
     assert log.sent() == []
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.expected import Expected
@@ -128,12 +129,17 @@ class Reader:
         return frozenset(str(each) for each in value)
 
     def address(self, value: Any, place: str) -> str | None:
-        """Return a web address, or None if none was given."""
+        """Return a web address that the name of a file can be put behind, or None if none was given."""
         if not given(value):
             return None
-        if is_url(str(value)):
-            return str(value)
-        self.problems.append(Problem(place, "a web address is needed, that begins with https:// or http://"))
+        text = str(value)
+        if is_url(text) and not {"?", "#"} & set(text) and "@" not in urlsplit(text).netloc:
+            return text
+        rule = (
+            "a web address is needed that begins with https:// or http:// and has no user, ? or # in it: the name of "
+            "the report is put behind it"
+        )
+        self.problems.append(Problem(place, rule))
         return None
 
     def external_ids(self, value: Any, place: str) -> ExternalIds:
