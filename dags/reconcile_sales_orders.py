@@ -178,8 +178,8 @@ with DAG(
         statuses="{{ (params.statuses or []) | tojson }}",
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
         external_id="{{ params.external_id or '' }}",
-        report_path="{{ params.report_path }}/{{ run_id | replace(':', '-') }}",
-        report_url="{{ params.report_url ~ '/' ~ run_id | replace(':', '-') | urlencode "
+        report_path="{{ params.report_path.rstrip('/') }}/{{ run_id | replace(':', '-') }}",
+        report_url="{{ params.report_url.rstrip('/') ~ '/' ~ run_id | replace(':', '-') | urlencode "
         "if params.report_url else '' }}",
         unmarked="{{ params.unmarked }}",
         not_invoiced_after_days="{{ params.not_invoiced_after_days }}",

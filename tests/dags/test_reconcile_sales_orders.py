@@ -98,6 +98,16 @@ class TestReconcileSalesOrders:
         assert set(report["summary"]["counts"].values()) == {0}
         assert not report["link"]
 
+    def test_slashes_at_the_end_of_a_folder_are_not_doubled(
+        self, sandbox: Sandbox, connections: object, tmp_path: Path
+    ) -> None:
+        places = {"report_path": f"{tmp_path.as_uri()}//", "report_url": "https://reports.example/november/"}
+
+        report = self._run(places, tmp_path)
+
+        assert report["link"] == f"https://reports.example/november/{quote(report['folder'])}/reconciliation.html"
+        assert report["paths"]["html"] == f"{tmp_path.as_uri()}/{report['folder']}/reconciliation.html"
+
     @pytest.mark.parametrize(
         ("run_after", "logical_date"),
         [
@@ -133,4 +143,5 @@ class TestReconcileSalesOrders:
         assert (new.parent / "reconciliation.html").read_text().startswith("<!doctype html>")
         (task,) = run.get_task_instances()
         link = task.xcom_pull(task_ids="reconcile", key=REPORT_URL)
-        return {**json.loads(new.read_text()), "folder": new.parent.name, "link": link}
+        paths = task.xcom_pull(task_ids="reconcile")["paths"]
+        return {**json.loads(new.read_text()), "folder": new.parent.name, "link": link, "paths": paths}
