@@ -109,6 +109,28 @@ class TestReconcileSalesOrders:
         assert report["paths"]["html"] == f"{tmp_path.as_uri()}/{report['folder']}/reconciliation.html"
 
     @pytest.mark.parametrize(
+        ("run_after", "days", "period"),
+        [
+            ("2025-12-01T07:00:00+00:00", {"date_to": "2024-02-29"}, ("2024-01-30", "2024-02-29")),
+            ("2025-12-01T08:00:00+00:00", {"date_from": "2025-11-20"}, ("2025-11-20", "2025-12-01")),
+        ],
+    )
+    def test_one_of_the_days_can_be_left_empty(
+        self,
+        sandbox: Sandbox,
+        connections: object,
+        tmp_path: Path,
+        run_after: str,
+        days: dict[str, str],
+        period: tuple[str, str],
+    ) -> None:
+        when = {"run_after": datetime.datetime.fromisoformat(run_after)}
+
+        report = self._run({**days, "report_path": tmp_path.as_uri()}, tmp_path, **when)
+
+        assert (report["summary"]["date_from"], report["summary"]["date_to"]) == period
+
+    @pytest.mark.parametrize(
         ("run_after", "logical_date"),
         [
             # One that a person starts has no logical date; that of a schedule may be the beginning of its interval.
@@ -117,7 +139,7 @@ class TestReconcileSalesOrders:
         ],
         ids=["manual", "scheduled"],
     )
-    def test_without_dates_it_is_about_the_thirty_days_before_the_run(
+    def test_without_dates_it_is_about_the_day_of_the_run_and_thirty_before(
         self, sandbox: Sandbox, connections: object, tmp_path: Path, run_after: str, logical_date: str | None
     ) -> None:
         book = Book(sandbox)
