@@ -21,7 +21,7 @@ for the reports* is elsewhere. With *Web address of the folder*, the task's *Det
 
 Left empty, the dates are the day of the run and the 30 days before it. To have the report every morning, set
 `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")`; a scheduled run takes the defaults of the form, so
-set those of *Folder for the reports* and *External ID*, too.
+set those of *Folder for the reports* and *External ID format*, too.
 """
 
 # [START params]
@@ -100,10 +100,10 @@ FORM = {
         "reported what is missing.",
         section="Source",
     ),
-    "external_id": Param(
+    "external_id_format": Param(
         None,
         type=["null", "string"],
-        title="External ID",
+        title="External ID format",
         description="How the key of a record is made, such as sales-order-{sales_order_id}: a text with "
         "{sales_order_id}, {invoice_number}, {reference_number}, {customer_id} or {order_key} (needs the order numbers "
         "above) in it. Left empty: Hypatos is not compared.",
@@ -177,7 +177,7 @@ with DAG(
         date_to="{{ params.date_to or dag_run.run_after | ds }}",
         statuses="{{ (params.statuses or []) | tojson }}",
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
-        external_id="{{ params.external_id or '' }}",
+        external_id_format="{{ params.external_id_format or '' }}",
         report_path="{{ params.report_path.rstrip('/') }}/{{ run_id | replace(':', '-') }}",
         report_url="{{ params.report_url.rstrip('/') ~ '/' ~ run_id | replace(':', '-') | urlencode "
         "if params.report_url else '' }}",

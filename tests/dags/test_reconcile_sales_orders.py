@@ -69,7 +69,7 @@ class TestReconcileSalesOrders:
         fill(book)
         period = {"date_from": "2025-11-01", "date_to": "2025-11-30"}
         places = {"report_path": tmp_path.as_uri(), "report_url": "https://reports.example"}
-        conf = {**period, **places, "order_keys": KEYS, "external_id": "{order_key}"}
+        conf = {**period, **places, "order_keys": KEYS, "external_id_format": "{order_key}"}
 
         done = self._run({**conf, "repair": "apply"}, tmp_path)
 
