@@ -19,9 +19,9 @@ would do, and changes nothing. Nothing is ever invoiced or deleted.
 The log of the task has a table, and says in its last lines where the report is: a file of the worker, unless *Folder
 for the reports* is elsewhere. With *Web address of the folder*, the task's *Details* have a link to it.
 
-Left empty, the dates are the last 30 days. To have the report every morning, set
+Left empty, the dates are the day of the run and the 30 days before it. To have the report every morning, set
 `schedule=CronTriggerTimetable("0 6 * * *", timezone="Europe/Oslo")`; a scheduled run takes the defaults of the form, so
-set those of *Folder for the reports* and *External ID*, too.
+set those of *Folder for the reports* and *External ID format*, too.
 """
 
 # [START params]
@@ -37,7 +37,7 @@ FORM = {
         type=["null", "string"],
         format="date",
         title="Order date from",
-        description="This day is included. Left empty: 30 days before the day of the run.",
+        description="This day is included. Left empty: 30 days before the last one.",
     ),
     "date_to": Param(
         None,
@@ -100,10 +100,10 @@ FORM = {
         "reported what is missing.",
         section="Source",
     ),
-    "external_id": Param(
+    "external_id_format": Param(
         None,
         type=["null", "string"],
-        title="External ID",
+        title="External ID format",
         description="How the key of a record is made, such as sales-order-{sales_order_id}: a text with "
         "{sales_order_id}, {invoice_number}, {reference_number}, {customer_id} or {order_key} (needs the order numbers "
         "above) in it. Left empty: Hypatos is not compared.",
@@ -122,8 +122,8 @@ FORM = {
         None,
         type=["null", "string"],
         title="Web address of the folder",
-        description="Where people open it, beginning with https://. The task then has a link to its report. Left "
-        "empty: no link.",
+        description="Where people open it, beginning with https://, without ? or # in it. The task then has a link "
+        "to its report. Left empty: no link.",
         section="Report",
     ),
     "check_lines": Param(
@@ -173,13 +173,13 @@ with DAG(
     ReconcileSalesOrdersOperator(
         task_id="reconcile",
         # A run that a person starts need not have a logical date; a retry is about the same days as the first try.
-        date_from="{{ params.date_from or (dag_run.run_after - macros.timedelta(days=30)) | ds }}",
+        date_from="{{ params.date_from or macros.ds_add(params.date_to or dag_run.run_after | ds, -30) }}",
         date_to="{{ params.date_to or dag_run.run_after | ds }}",
         statuses="{{ (params.statuses or []) | tojson }}",
         expected="{{ params.order_keys | tojson if params.order_keys else '' }}",
-        external_id="{{ params.external_id or '' }}",
-        report_path="{{ params.report_path }}/{{ run_id | replace(':', '-') }}",
-        report_url="{{ params.report_url ~ '/' ~ run_id | replace(':', '-') | urlencode "
+        external_id_format="{{ params.external_id_format or '' }}",
+        report_path="{{ params.report_path.rstrip('/') }}/{{ run_id | replace(':', '-') }}",
+        report_url="{{ params.report_url.rstrip('/') ~ '/' ~ run_id | replace(':', '-') | urlencode "
         "if params.report_url else '' }}",
         unmarked="{{ params.unmarked }}",
         not_invoiced_after_days="{{ params.not_invoiced_after_days }}",

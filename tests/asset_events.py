@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import AssetAlias
 from airflow.sdk.execution_time.context import OutletEventAccessors
-
-if TYPE_CHECKING:
-    pass
 
 ORGANIZATION = "100000000000001"
 WHOSE = {"organization_id": ORGANIZATION}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from airflow.sdk import Asset
@@ -19,12 +19,7 @@ from tfso_hypatos.assets import (
     results_paths_of_events,
 )
 from tfso_hypatos.exceptions import InvalidInput
-from tfso_hypatos.operators.sales_order import (
-    CreateSalesOrdersOperator,
-)
-
-if TYPE_CHECKING:
-    pass
+from tfso_hypatos.operators.sales_order import CreateSalesOrdersOperator
 
 
 class Event:

@@ -63,11 +63,11 @@ def _tfso_connection() -> dict[str, Any]:
             ),
             **_requests(),
             "order_url_template": _field(
-                "Order link", "Address of an order for people, with {order_id} and {organization_id}.", _TEXT
+                "Order link", "Address of an order for people, with {sales_order_id} and {organization_id}.", _TEXT
             ),
             "invoice_url_template": _field(
                 "Invoice link",
-                "Address of an invoice for people, with {invoice_number}, {order_id} and {organization_id}.",
+                "Address of an invoice for people, with {invoice_number}, {sales_order_id} and {organization_id}.",
                 _TEXT,
             ),
             "proxy": _field("Proxy", "URL of an HTTP proxy.", _TEXT),

@@ -1,12 +1,18 @@
-"""Words for yes and no, wherever people and templates write them; and counts with their nouns."""
+"""Words for yes and no, and names between braces, wherever people write them; and counts with their nouns."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Collection
 
 TRUE_WORDS = frozenset({"true", "t", "yes", "y", "on", "1"})
 """What means yes."""
 
 FALSE_WORDS = frozenset({"false", "f", "no", "n", "off", "0"})
 """What means no."""
+
+PLACE = re.compile(r"{(\w+)}")
+"""A name between braces that a value takes the place of; nothing of str.format beyond it, for people write it."""
 
 
 def normal(value: object) -> str:
@@ -23,6 +29,20 @@ def truth_of(value: object) -> bool | None:
     if word in TRUE_WORDS:
         return True
     return False if word in FALSE_WORDS else None
+
+
+def in_braces(names: Collection[str]) -> str:
+    """Return names as they are written in a text that values are filled into."""
+    return ", ".join(f"{{{name}}}" for name in names)
+
+
+def has_only(text: str, names: Collection[str]) -> bool:
+    """Say whether nothing but some of these names is in braces, and no brace is left over.
+
+    :param text: such as ``https://example.com/{sales_order_id}``.
+    :param names: what may stand between braces.
+    """
+    return not {"{", "}"} & set(PLACE.sub(lambda match: "" if match[1] in names else match[0], text))
 
 
 def counted(count: int, noun: str) -> str:

@@ -20,7 +20,7 @@ def tfso_fields(sandbox: Sandbox) -> tuple[dict[str, Any], dict[str, Any]]:
         "Organization ID": connection["extra"]["organization_id"],
         "Token URL": connection["extra"]["token_url"],
         "Settle time": SETTLE_SECONDS,
-        "Order link": f"{sandbox.url}/orders/{{organization_id}}/{{order_id}}",
+        "Order link": f"{sandbox.url}/orders/{{organization_id}}/{{sales_order_id}}",
         "Invoice link": f"{sandbox.url}/invoices/{{organization_id}}/{{invoice_number}}",
     }
     return _standard(connection), extra

@@ -131,7 +131,7 @@ def _reconciliation(ui: AirflowUi, running: stage.Stage) -> None:
         "Run Parameters": {"Order date from": "2025-11-01", "Order date to": "2025-11-30"},
         "What counts as late": {"May be in work for (minutes)": 0},
         "Source": {"Order numbers of the source": "\n".join(keys)},
-        "Hypatos": {"External ID": "{order_key}"},
+        "Hypatos": {"External ID format": "{order_key}"},
         "Report": {"Folder for the reports": running.folder.as_uri()},
     }
     ui.trigger(dag_id, run_id, sections)

@@ -31,7 +31,7 @@ def test_what_is_entered_into_the_form_is_what_airflow_stores(ui: AirflowUi, on_
     assert (stored["conn_type"], stored["login"], stored["port"]) == ("tfso", "sandbox-client", 0)
     assert stored["host"] == on_stage.sandbox.tfso_url
     assert (extra["organization_id"], extra["settle_seconds"], extra["verify"]) == ("100000000000001", 0.5, True)
-    assert extra["order_url_template"].endswith("/orders/{organization_id}/{order_id}")
+    assert extra["order_url_template"].endswith("/orders/{organization_id}/{sales_order_id}")
 
 
 def test_the_form_cannot_be_saved_without_an_organization(ui: AirflowUi, on_stage: stage.Stage) -> None:

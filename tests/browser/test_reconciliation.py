@@ -21,7 +21,7 @@ def test_the_form_leads_to_a_report_that_a_person_can_open(ui: AirflowUi, on_sta
         {
             "Run Parameters": {"Order date from": "2025-03-01", "Order date to": "2025-03-31"},
             "Source": {"Order numbers of the source": "web-reconciled\nweb-lost"},
-            "Hypatos": {"External ID": "{order_key}"},
+            "Hypatos": {"External ID format": "{order_key}"},
             "Report": {"Folder for the reports": on_stage.folder.as_uri()},
         },
     )

@@ -69,7 +69,7 @@ class TestReconcileSalesOrders:
         fill(book)
         period = {"date_from": "2025-11-01", "date_to": "2025-11-30"}
         places = {"report_path": tmp_path.as_uri(), "report_url": "https://reports.example"}
-        conf = {**period, **places, "order_keys": KEYS, "external_id": "{order_key}"}
+        conf = {**period, **places, "order_keys": KEYS, "external_id_format": "{order_key}"}
 
         done = self._run({**conf, "repair": "apply"}, tmp_path)
 
@@ -98,6 +98,38 @@ class TestReconcileSalesOrders:
         assert set(report["summary"]["counts"].values()) == {0}
         assert not report["link"]
 
+    def test_slashes_at_the_end_of_a_folder_are_not_doubled(
+        self, sandbox: Sandbox, connections: object, tmp_path: Path
+    ) -> None:
+        places = {"report_path": f"{tmp_path.as_uri()}//", "report_url": "https://reports.example/november/"}
+
+        report = self._run(places, tmp_path)
+
+        assert report["link"] == f"https://reports.example/november/{quote(report['folder'])}/reconciliation.html"
+        assert report["paths"]["html"] == f"{tmp_path.as_uri()}/{report['folder']}/reconciliation.html"
+
+    @pytest.mark.parametrize(
+        ("run_after", "days", "period"),
+        [
+            ("2025-12-01T07:00:00+00:00", {"date_to": "2024-02-29"}, ("2024-01-30", "2024-02-29")),
+            ("2025-12-01T08:00:00+00:00", {"date_from": "2025-11-20"}, ("2025-11-20", "2025-12-01")),
+        ],
+    )
+    def test_one_of_the_days_can_be_left_empty(
+        self,
+        sandbox: Sandbox,
+        connections: object,
+        tmp_path: Path,
+        run_after: str,
+        days: dict[str, str],
+        period: tuple[str, str],
+    ) -> None:
+        when = {"run_after": datetime.datetime.fromisoformat(run_after)}
+
+        report = self._run({**days, "report_path": tmp_path.as_uri()}, tmp_path, **when)
+
+        assert (report["summary"]["date_from"], report["summary"]["date_to"]) == period
+
     @pytest.mark.parametrize(
         ("run_after", "logical_date"),
         [
@@ -107,7 +139,7 @@ class TestReconcileSalesOrders:
         ],
         ids=["manual", "scheduled"],
     )
-    def test_without_dates_it_is_about_the_thirty_days_before_the_run(
+    def test_without_dates_it_is_about_the_day_of_the_run_and_thirty_before(
         self, sandbox: Sandbox, connections: object, tmp_path: Path, run_after: str, logical_date: str | None
     ) -> None:
         book = Book(sandbox)
@@ -133,4 +165,5 @@ class TestReconcileSalesOrders:
         assert (new.parent / "reconciliation.html").read_text().startswith("<!doctype html>")
         (task,) = run.get_task_instances()
         link = task.xcom_pull(task_ids="reconcile", key=REPORT_URL)
-        return {**json.loads(new.read_text()), "folder": new.parent.name, "link": link}
+        paths = task.xcom_pull(task_ids="reconcile")["paths"]
+        return {**json.loads(new.read_text()), "folder": new.parent.name, "link": link, "paths": paths}

@@ -177,6 +177,7 @@ def test_a_missing_organization_is_named(connections: Connections, extra: dict[s
         ({"cert": 7}, "cert"),
         ({"proxies": ["x"]}, "proxies"),
         ({"proxy": 7}, "proxy"),
+        ({"order_url_template": ["https://x.example"]}, "order_url_template"),
     ],
 )
 async def test_a_wrong_extra_field_is_named_and_nothing_is_sent(
@@ -205,15 +206,44 @@ def test_a_wrong_settle_time_of_an_operator_is_named(connections: Connections, v
 
 
 def test_a_url_template_is_filled_with_quoted_values_or_gives_no_address(connections: Connections) -> None:
-    templates = {"fits": "https://x.example/{order_id}", "unknown": "https://x.example/{nope}", "broken": "{", "no": 7}
-    connections.tfso(extra=templates)
+    connections.tfso(extra={"order_url_template": "https://x.example/{sales_order_id}"})
     settings = TfsoHook().settings
-    assert settings.template("fits", {"order_id": "a/b?c"}) == "https://x.example/a%2Fb%3Fc"
-    assert settings.template("fits", {"order_id": None}) is None
-    assert settings.template("unknown", {"order_id": 7}) is None
-    assert settings.template("broken", {"order_id": 7}) in (None, "{")
-    assert settings.template("no", {"order_id": 7}) is None
-    assert settings.template("missing", {"order_id": 7}) is None
+    assert settings.template("order_url_template", {"sales_order_id": "a/b?c"}) == "https://x.example/a%2Fb%3Fc"
+    assert settings.template("order_url_template", {"sales_order_id": None}) is None
+    assert settings.template("invoice_url_template", {"sales_order_id": 7}) is None
+
+
+ORDER_NAMES = r"\{sales_order_id\}, \{organization_id\}, \{invoice_number\}"
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [
+        ("order_url_template", "https://x.example/{order_id}"),
+        ("order_url_template", "https://x.example/{sales_order_id}/{nope}"),
+        ("order_url_template", "https://x.example/{ sales_order_id }"),
+        ("order_url_template", "https://x.example/{"),
+        ("order_url_template", "https://x.example/{}"),
+        ("invoice_url_template", "https://x.example/{invoice}"),
+    ],
+)
+def test_an_unknown_name_in_a_url_template_is_refused_and_the_known_ones_are_named(
+    connections: Connections, log: Any, name: str, template: str
+) -> None:
+    connections.tfso(extra={name: template})
+    with pytest.raises(ConfigurationError, match=rf"field '{name}' may have only {ORDER_NAMES} in braces"):
+        TfsoHook().list_sales_orders()
+    told, text = TfsoHook().test_connection()
+    assert not told
+    assert "{sales_order_id}" in text
+    assert log.sandbox.requests() == []
+
+
+@pytest.mark.parametrize("region", ["eu", "us"])
+def test_an_unknown_name_in_the_document_link_is_refused(connections: Connections, region: str) -> None:
+    connections.hypatos(extra={"document_url_template": "https://x.example/{id}", "region": region})
+    with pytest.raises(ConfigurationError, match=r"may have only \{document_id\}, \{external_id\} in braces"):
+        _ = HypatosHook().settings
 
 
 def test_secrets_are_in_no_repr(connections: Connections) -> None:

@@ -64,6 +64,19 @@ def test_links_have_names_of_their_own_and_are_all_registered() -> None:
 
 
 @pytest.mark.parametrize(
+    ("link", "name", "key"),
+    [
+        (SalesOrderLink, "24SevenOffice order", "tfso_order_url"),
+        (InvoiceLink, "24SevenOffice invoice", "tfso_invoice_url"),
+        (HypatosDocumentLink, "Hypatos document", "hypatos_document_url"),
+        (ReconciliationReportLink, "Reconciliation report", "reconciliation_report_url"),
+    ],
+)
+def test_a_link_says_what_it_leads_to(link: type[StoredLink], name: str, key: str) -> None:
+    assert (link.name, link.url_key) == (name, key)
+
+
+@pytest.mark.parametrize(
     ("operator_class", "links"),
     [
         (CreateSalesOrderOperator, {SalesOrderLink}),

@@ -347,7 +347,7 @@ def test_a_state_store_that_fails_does_not_fail_the_task(
 def test_the_address_of_the_order_is_stored_for_the_link(
     run: Run, connections: Any, order: dict[str, Any], lines: list[dict[str, Any]]
 ) -> None:
-    connections.tfso(extra={"order_url_template": "https://x.example/{organization_id}/orders/{order_id}"})
+    connections.tfso(extra={"order_url_template": "https://x.example/{organization_id}/orders/{sales_order_id}"})
     result = run.execute(creating(order, lines))
     assert run.xcom == {"tfso_order_url": f"https://x.example/100000000000001/orders/{result['sales_order_id']}"}
 

@@ -226,7 +226,7 @@ def test_the_address_of_the_document_is_stored_for_the_link(
     run: Run, log: Log, record: str, connections: Connections, order_id: int
 ) -> None:
     connections.hypatos(extra={"document_url_template": "https://h.example/{document_id}"})
-    connections.tfso(extra={"order_url_template": "https://x.example/{order_id}"})
+    connections.tfso(extra={"order_url_template": "https://x.example/{sales_order_id}"})
     run.execute(enriching(patch={"documentId": "63cac12c37bb02accb396cae"}, sales_order_id=order_id))
     assert run.xcom["hypatos_document_url"] == "https://h.example/63cac12c37bb02accb396cae"
     assert run.xcom["tfso_order_url"] == f"https://x.example/{order_id}"

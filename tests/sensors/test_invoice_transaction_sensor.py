@@ -426,7 +426,7 @@ def test_an_order_that_is_not_invoiced_yet_is_waited_for(log: Log) -> None:
 
 
 def test_the_address_is_stored_before_the_wait(connections: Connections, waiting_id: int) -> None:
-    connections.tfso(extra={"order_url_template": "https://x.example/{order_id}"})
+    connections.tfso(extra={"order_url_template": "https://x.example/{sales_order_id}"})
     instance = Instance()
     deferred(sensing(waiting_id, deferrable=True), ti=instance)
     assert instance.xcom == {"tfso_order_url": f"https://x.example/{waiting_id}"}

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from airflow.triggers.base import TriggerEvent
@@ -15,9 +15,6 @@ from tests.triggers.waits import until
 
 from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers.invoice_transaction import InvoiceTransactionTrigger
-
-if TYPE_CHECKING:
-    pass
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on what should take a part of one."""

@@ -53,6 +53,7 @@ class HypatosHook(ApiHook):
         :raises ConfigurationError: naming the field that is missing or wrong.
         """
         settings = Settings.read(conn_id, connection, extra, URL_BY_REGION["eu"])
+        settings.check_template("document_url_template", ("document_id", "external_id"))
         by_region = settings.choice("region", URL_BY_REGION, "eu")
         return settings if connection.host else Settings.read(conn_id, connection, extra, by_region)
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from tfso_hypatos.clients.budget import Limits
 from tfso_hypatos.exceptions import ConfigurationError
-from tfso_hypatos.words import truth_of
-
-_PLACE = re.compile(r"{(\w+)}")
-"""A field of a URL template; nothing of str.format beyond it, for the text comes from a form."""
+from tfso_hypatos.words import PLACE, has_only, in_braces, truth_of
 
 FEWEST_PER_SECOND = 0.1
 """Requests a second with which a look that follows changes sent ahead of their time need not wait for a minute."""
@@ -144,20 +141,26 @@ class Settings:
             raise self.wrong(name, f"must be one of {', '.join(choices)}")
         return choices[value]
 
+    def check_template(self, name: str, known: Collection[str]) -> None:
+        """Check a URL template of the connection, if it has one.
+
+        :param name: the extra field that holds the template.
+        :param known: what may stand between braces.
+        :raises ConfigurationError: if anything else does; a link would lead to nowhere, and nobody would be told.
+        """
+        if not has_only(self.text(name, "") or "", known):
+            raise self.wrong(name, f"may have only {in_braces(known)} in braces")
+
     def template(self, name: str, fields: Mapping[str, object]) -> str | None:
         """Return a URL template of the connection with its fields filled in, or None without a template or a field.
 
-        :param name: the extra field that holds the template, such as ``https://example.com/{order_id}``.
-        :param fields: what may stand between braces.
+        :param name: the extra field that holds the template, such as ``https://example.com/{sales_order_id}``.
+        :param fields: what stands for the names between braces.
         """
-        template = self.extra.get(name)
-        if not isinstance(template, str) or not template:
+        template = self.text(name)
+        if template is None or any(fields.get(place) is None for place in PLACE.findall(template)):
             return None
-        needed = set(_PLACE.findall(template))
-        if any(fields.get(place) is None for place in needed):
-            return None
-        filled = _PLACE.sub(lambda match: quote(str(fields[match[1]]), safe=""), template)
-        return None if "{" in filled or "}" in filled else filled
+        return PLACE.sub(lambda match: quote(str(fields[match[1]]), safe=""), template)
 
 
 def is_url(text: str) -> bool:

@@ -57,6 +57,8 @@ class TfsoHook(ApiHook):
         """
         settings = Settings.read(conn_id, connection, extra, DEFAULT_URL)
         settings.required_text("organization_id")
+        for name in ("order_url_template", "invoice_url_template"):
+            settings.check_template(name, ("sales_order_id", "organization_id", "invoice_number"))
         return settings
 
     @property

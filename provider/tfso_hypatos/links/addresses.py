@@ -46,7 +46,7 @@ def push_order_addresses(context: Context, settings: Settings, order: Mapping[st
 
 def _fields(settings: Settings, order_id: object, invoice_number: object) -> dict[str, object]:
     organization = settings.extra.get("organization_id")
-    return {"order_id": order_id, "organization_id": organization, "invoice_number": invoice_number}
+    return {"sales_order_id": order_id, "organization_id": organization, "invoice_number": invoice_number}
 
 
 def push_document_address(context: Context, settings: Settings, external_id: str, document_id: str | None) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ORDER_URL = "tfso_order_url"
 INVOICE_URL = "tfso_invoice_url"
 DOCUMENT_URL = "hypatos_document_url"
-REPORT_URL = "tfso_report_url"
+REPORT_URL = "reconciliation_report_url"
 
 
 def stored_addresses(task: Any) -> dict[str, str]:
@@ -70,5 +70,5 @@ class HypatosDocumentLink(StoredLink):
 class ReconciliationReportLink(StoredLink):
     """The report of a reconciliation."""
 
-    name = "Report"
+    name = "Reconciliation report"
     url_key = REPORT_URL

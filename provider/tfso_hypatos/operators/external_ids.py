@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-_PLACE = re.compile(r"{(\w+)}")
+from tfso_hypatos.words import PLACE, has_only, in_braces
 
 
 def rule_of_format(text: str, fields: Sequence[str]) -> str | None:
@@ -14,12 +13,11 @@ def rule_of_format(text: str, fields: Sequence[str]) -> str | None:
     :param text: such as ``sales-order-{sales_order_id}``.
     :param fields: what may stand between braces; one of them has to, or all orders would have the same key.
     """
-    others = _PLACE.sub(lambda match: "" if match[1] in fields else match[0], text)
     # A brace that stayed would be part of the key.
-    if others != text and not {"{", "}"} & set(others):
+    if PLACE.search(text) and has_only(text, fields):
         return None
-    known = ", ".join(f"{{{name}}}" for name in fields)
-    return f"a text with {'one or more of ' * (len(fields) > 1)}{known} in it is needed, and nothing else in braces"
+    some = "one or more of " * (len(fields) > 1)
+    return f"a text with {some}{in_braces(fields)} in it is needed, and nothing else in braces"
 
 
 def filled_format(text: str, values: Mapping[str, object]) -> str | None:
@@ -28,6 +26,6 @@ def filled_format(text: str, values: Mapping[str, object]) -> str | None:
     :param text: one that breaks no rule.
     :param values: the fields of an order; None for one that it does not have.
     """
-    if any(values[name] is None for name in _PLACE.findall(text)):
+    if any(values[name] is None for name in PLACE.findall(text)):
         return None
-    return _PLACE.sub(lambda match: str(values[match[1]]), text)
+    return PLACE.sub(lambda match: str(values[match[1]]), text)

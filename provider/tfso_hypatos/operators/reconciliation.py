@@ -36,17 +36,19 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     :param date_to: last order date, ``YYYY-MM-DD``; it is included. (templated)
     :param report_path: folder that the report is written to; one that is there is replaced. Any URL that Airflow's
         object storage knows. (templated)
-    :param report_url: web address at which people open that folder; the task then links to the report. (templated)
+    :param report_url: web address at which people open that folder, without a user, ``?`` or ``#``; the task then
+        links to the report. (templated)
     :param statuses: only orders with one of these statuses: a list, or text with commas; left out, all. Twins with
         other statuses are not seen. (templated)
     :param expected: business orders that the source knows of: a list of order keys, of objects with ``order_key`` and
         perhaps ``order``, ``lines`` and ``external_id``, or what a batch returned; or its JSON text. (templated)
     :param expected_path: instead of ``expected``, a file of JSON lines, one such object in each; or a folder of them.
         (templated)
-    :param external_id: key of an order's record in Hypatos: a text with ``{sales_order_id}``,
+    :param external_id_format: how the key of an order's record in Hypatos is made: a text with ``{sales_order_id}``,
         ``{invoice_number}``, ``{reference_number}``, ``{customer_id}`` or, with ``expected``, ``{order_key}`` in it,
-        such as ``sales-order-{sales_order_id}``; or a mapping from order ids. Left out, Hypatos is not asked.
-        (templated)
+        such as ``sales-order-{sales_order_id}``. Without it and ``external_ids``, Hypatos is not asked. (templated)
+    :param external_ids: keys by sales order ids; these are taken first, then an ``external_id`` of ``expected``, then
+        ``external_id_format``. A dict or JSON text. (templated)
     :param unmarked: ``report`` orders without a marker, or ``ignore`` them. (templated)
     :param not_invoiced_after_days: days after which an order should be invoiced. (templated)
     :param not_posted_after_days: days after which an invoice should be posted. (templated)
@@ -59,7 +61,8 @@ class ReconcileSalesOrdersOperator(ApiOperator):
     :param settle_seconds: seconds after an unclear answer until what is there is believed; default from the
         connection, else 10.
     :param tfso_conn_id: connection of type ``tfso``. (templated)
-    :param hypatos_conn_id: connection of type ``hypatos``, used only with ``external_id``. (templated)
+    :param hypatos_conn_id: connection of type ``hypatos``, used only with ``external_id_format`` or ``external_ids``.
+        (templated)
     :raises InvalidInput: if an argument is wrong; nothing was sent.
     :raises BatchFailed: if repairs failed; the report is written. It is also written if ``apply`` ends early.
     """
@@ -72,7 +75,8 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         "statuses",
         "expected",
         "expected_path",
-        "external_id",
+        "external_id_format",
+        "external_ids",
         "unmarked",
         "not_invoiced_after_days",
         "not_posted_after_days",
@@ -83,7 +87,7 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         "tfso_conn_id",
         "hypatos_conn_id",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"expected": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"expected": "json", "external_ids": "json"}
     operator_extra_links = (ReconciliationReportLink(),)
     ui_color = "#f3ecdd"
 
@@ -97,7 +101,8 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         statuses: Sequence[str] | str | XComArg | None = None,
         expected: Sequence[Any] | Mapping[str, Any] | str | XComArg | None = None,
         expected_path: str | XComArg | None = None,
-        external_id: str | Mapping[str, str] | XComArg | None = None,
+        external_id_format: str | XComArg | None = None,
+        external_ids: Mapping[str, str] | str | XComArg | None = None,
         unmarked: str = "report",
         not_invoiced_after_days: int | str = 7,
         not_posted_after_days: int | str = 1,
@@ -119,7 +124,8 @@ class ReconcileSalesOrdersOperator(ApiOperator):
         self.statuses = statuses
         self.expected = expected
         self.expected_path = expected_path
-        self.external_id = external_id
+        self.external_id_format = external_id_format
+        self.external_ids = external_ids
         self.unmarked = unmarked
         self.not_invoiced_after_days = not_invoiced_after_days
         self.not_posted_after_days = not_posted_after_days

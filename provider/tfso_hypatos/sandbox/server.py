@@ -135,7 +135,7 @@ class Sandbox:
         tfso_extra = {
             "organization_id": organization,
             "token_url": self.tfso_token_url,
-            "order_url_template": f"{self.url}/orders/{organization}/{{order_id}}",
+            "order_url_template": f"{self.url}/orders/{organization}/{{sales_order_id}}",
             "invoice_url_template": f"{self.url}/invoices/{organization}/{{invoice_number}}",
         }
         hypatos_extra = {"document_url_template": f"{self.url}/documents/{{document_id}}"}

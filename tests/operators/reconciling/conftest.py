@@ -63,7 +63,7 @@ class Reconciler:
         return Report(self._folder, self._run.execute(self.task(**arguments)))
 
     def with_source(self, **arguments: Any) -> Report:
-        return self(**{"expected": expected(), "external_id": "{order_key}", **arguments})
+        return self(**{"expected": expected(), "external_id_format": "{order_key}", **arguments})
 
 
 @pytest.fixture

@@ -15,24 +15,25 @@ from tfso_hypatos.sandbox.server import Sandbox
 
 
 @pytest.mark.parametrize(
-    ("external_id", "of_two"),
+    ("arguments", "of_two"),
     [
-        ("web-{sales_order_id}", "web-1002"),
-        ("web-{reference_number}", None),
-        ({"1001": "web-1001"}, None),
-        ('{"1001": "web-1001", "1002": "B 7"}', None),
-        ("web-{customer_id}-{invoice_number}", "web-42-10002"),
+        ({"external_id_format": "web-{sales_order_id}"}, "web-1002"),
+        ({"external_id_format": "web-{reference_number}"}, None),
+        ({"external_ids": {"1001": "web-1001"}}, None),
+        ({"external_ids": {1001: "web-1001"}, "external_id_format": "B-{sales_order_id}"}, "B-1002"),
+        ({"external_ids": '{"1001": "web-1001", "1002": "B 7"}'}, None),
+        ({"external_id_format": "web-{customer_id}-{invoice_number}"}, "web-42-10002"),
     ],
 )
 def test_the_external_id_is_made_of_the_order_or_looked_up(
-    book: Book, reconcile: Reconciler, external_id: Any, of_two: str | None
+    book: Book, reconcile: Reconciler, arguments: dict[str, Any], of_two: str | None
 ) -> None:
     book.make("one", None, referenceNumber="1001")
     book.bill("one")
     for key in ("web-1001", "web-42-10001"):
         book.enrich("one", key)
     book.posted("two", None)
-    report = reconcile(external_id=external_id)
+    report = reconcile(**arguments)
     assert report.of(book.ids["one"])["classes"] == ["marker_missing"]
     two = report.of(book.ids["two"])
     assert two["external_id"] == of_two
@@ -49,7 +50,9 @@ def test_without_an_external_id_hypatos_is_not_asked(
     seen = len(sandbox.requests())
     report = reconcile(expected=expected())
     assert {each["api"] for each in sandbox.requests()[seen:]} == {"tfso"}
-    assert report.result["notes"] == ["Hypatos was not compared: no external_id was given."]
+    assert report.result["notes"] == [
+        "Hypatos was not compared: neither external_id_format nor external_ids was given."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +68,21 @@ def test_without_an_external_id_hypatos_is_not_asked(
         ({"report_url": "s3://bucket/november"}, "report_url"),
         ({"report_url": "javascript:alert(1)"}, "report_url"),
         ({"report_url": "https://reports.example/a b"}, "report_url"),
-        ({"external_id": "web"}, "external_id"),
-        ({"external_id": "{name}"}, "external_id"),
-        ({"external_id": "web-{order_id}"}, "external_id"),
-        ({"external_id": "{sales_order_id}-{name}"}, "external_id"),
-        ({"external_id": "{sales_order_id}-{ name }"}, "external_id"),
+        ({"report_url": "https://reports.example/november?sig=abc"}, "report_url"),
+        ({"report_url": "https://reports.example/november?"}, "report_url"),
+        ({"report_url": "https://reports.example/#november"}, "report_url"),
+        ({"report_url": "https://me:geheim@reports.example/november"}, "report_url"),
+        ({"report_url": "https://me@reports.example/november"}, "report_url"),
+        ({"report_url": "https://@reports.example/november"}, "report_url"),
+        ({"external_id_format": "web"}, "external_id_format"),
+        ({"external_id_format": "{name}"}, "external_id_format"),
+        ({"external_id_format": "web-{order_id}"}, "external_id_format"),
+        ({"external_id_format": "{sales_order_id}-{name}"}, "external_id_format"),
+        ({"external_id_format": "{sales_order_id}-{ name }"}, "external_id_format"),
+        ({"external_id_format": '{"1001": "web-1001"}'}, "external_id_format"),
+        ({"external_id_format": {"1001": "web-1001"}}, "external_id_format"),
+        ({"external_ids": "web-{sales_order_id}"}, "external_ids"),
+        ({"external_ids": ["web-1001"]}, "external_ids"),
         ({"unmarked": "hide"}, "unmarked"),
         ({"not_invoiced_after_days": "-1"}, "not_invoiced_after_days"),
         ({"not_posted_after_days": True}, "not_posted_after_days"),
@@ -96,6 +109,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_sent(
     with pytest.raises(InvalidInput) as raised:
         run.execute(reconcile.task(**arguments))
     assert [problem.place for problem in raised.value.problems] == [place]
+    assert "geheim" not in str(raised.value)
     assert log.sent() == []
 
 
@@ -107,7 +121,8 @@ def test_what_a_template_renders_is_taken(book: Book, reconcile: Reconciler) -> 
         not_invoiced_after_days="7",
         concurrency=1,
         repair_classes="",
-        external_id="",
+        external_id_format="",
+        external_ids="",
         expected_path="",
     )
     assert report.counts == {"in_order": 1}

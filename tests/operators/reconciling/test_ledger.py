@@ -22,7 +22,7 @@ def test_a_ledger_that_may_not_be_read_is_said_and_no_error(
     book.posted("reversed", "web-12")
     book.reverse("reversed")
     book.later(days=10)
-    assert reconcile(external_id="{order_key}").of(book.ids["reversed"])["classes"] == ["ledger_differs"]
+    assert reconcile(external_id_format="{order_key}").of(book.ids["reversed"])["classes"] == ["ledger_differs"]
     sandbox.configure(missing_scopes=["api.accounting.transaction:read"])
     report = reconcile.with_source(expected=["web-3", "web-12"])
     note = "The ledger was not compared: the scope api.accounting.transaction:read is not granted."

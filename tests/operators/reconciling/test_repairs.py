@@ -126,7 +126,7 @@ def test_what_a_try_repaired_stays_on_record_when_it_is_tried_again(
     book.make("stray", "web-5", lines=[])
     book.posted("unenriched", "web-9")
     book.later(days=10)
-    ours = {"repair": "apply", "repair_classes": REPAIRABLE, "external_id": {str(book.ids["unenriched"]): "web-9"}}
+    ours = {"repair": "apply", "repair_classes": REPAIRABLE, "external_ids": {str(book.ids["unenriched"]): "web-9"}}
     sandbox.add_fault(api="hypatos", method="POST", path="/enrichment/sales-orders", action="unauthorized", times=3)
     with pytest.raises(BatchFailed):
         run.execute(reconcile.task(**ours))

@@ -54,11 +54,11 @@ def test_orders_are_linked_where_the_connection_knows_their_address(
     book: Book, reconcile: Reconciler, connections: Connections
 ) -> None:
     book.make("ours", None)
-    connections.tfso(extra={"order_url_template": "https://erp.example/{organization_id}/{order_id}?a=1&b=2"})
+    connections.tfso(extra={"order_url_template": "https://erp.example/{organization_id}/{sales_order_id}?a=1&b=2"})
     report = reconcile()
     assert report.rows[0]["link"] == "https://erp.example/100000000000001/1001?a=1&b=2"
     assert 'href="https://erp.example/100000000000001/1001?a=1&amp;b=2"' in report.html
-    connections.tfso(extra={"order_url_template": "javascript:alert({order_id})"})
+    connections.tfso(extra={"order_url_template": "javascript:alert({sales_order_id})"})
     assert "javascript:" not in reconcile().html
 
 

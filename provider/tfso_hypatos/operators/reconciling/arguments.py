@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.flows.expected import Expected
@@ -33,7 +34,7 @@ class ExternalIds:
     """How the key of an order's record in Hypatos is known.
 
     :param pattern: text with fields of the order between braces, or None.
-    :param by_order: keys by order ids.
+    :param by_order: keys by sales order ids; these are taken first.
     """
 
     pattern: str | None = None
@@ -128,25 +129,30 @@ class Reader:
         return frozenset(str(each) for each in value)
 
     def address(self, value: Any, place: str) -> str | None:
-        """Return a web address, or None if none was given."""
+        """Return a web address that the name of a file can be put behind, or None if none was given."""
         if not given(value):
             return None
-        if is_url(str(value)):
-            return str(value)
-        self.problems.append(Problem(place, "a web address is needed, that begins with https:// or http://"))
+        text = str(value)
+        if is_url(text) and not {"?", "#"} & set(text) and "@" not in urlsplit(text).netloc:
+            return text
+        rule = (
+            "a web address is needed that begins with https:// or http:// and has no user, ? or # in it: the name of "
+            "the report is put behind it"
+        )
+        self.problems.append(Problem(place, rule))
         return None
 
-    def external_ids(self, value: Any, place: str) -> ExternalIds:
+    def external_ids(self, arguments: Mapping[str, Any]) -> ExternalIds:
         """Return how the keys of the records are known."""
-        if isinstance(value, str) and value.lstrip().startswith('{"'):
-            value = structured(value, place)
-        if not given(value):
-            return ExternalIds()
-        if isinstance(value, Mapping):
-            return ExternalIds(by_order={str(name): str(each) for name, each in value.items()})
-        if (rule := rule_of_format(str(value), _EXTERNAL_ID_FIELDS)) is not None:
-            self.problems.append(Problem(place, f"{rule}; or a mapping from order ids"))
-        return ExternalIds(pattern=str(value))
+        pattern, by_order = (arguments[name] for name in ("external_id_format", "external_ids"))
+        pattern = str(pattern) if given(pattern) else None
+        if pattern is not None and (rule := rule_of_format(pattern, _EXTERNAL_ID_FIELDS)) is not None:
+            self.problems.append(Problem("external_id_format", rule))
+        by_order = structured(by_order, "external_ids") if given(by_order) else {}
+        if not isinstance(by_order, Mapping):
+            self.problems.append(Problem("external_ids", "a mapping from sales order ids to keys is needed"))
+            by_order = {}
+        return ExternalIds(pattern, {str(order_id): str(key) for order_id, key in by_order.items()})
 
 
 def wanted_of(arguments: Mapping[str, Any]) -> Wanted:
@@ -162,7 +168,7 @@ def wanted_of(arguments: Mapping[str, Any]) -> Wanted:
         reader.problems.append(Problem("date_to", "must not be before date_from: both days are included"))
     repair = reader.choice(arguments["repair"], "repair", REPAIR_MODES)
     classes = reader.choices(arguments["repair_classes"], "repair_classes", [kind.value for kind in REPAIRABLE])
-    external_ids = reader.external_ids(arguments["external_id"], "external_id")
+    external_ids = reader.external_ids(arguments)
     if repair != "none" and not classes and not any(problem.place == "repair_classes" for problem in reader.problems):
         reader.problems.append(Problem("repair_classes", "name what may be repaired"))
     minutes = reader.whole(arguments["grace_minutes"], "grace_minutes", 0)

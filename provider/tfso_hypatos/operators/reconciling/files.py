@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 
 NAME = "reconciliation"
 
-
 REPAIRS = "repairs-"
 """What the names of the files begin with that say what a try repaired; no other try replaces them."""
 

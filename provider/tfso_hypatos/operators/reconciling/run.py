@@ -210,7 +210,7 @@ class Reconciliation:
             text = "Orders without a marker are shown all the same: one of them may be a sale that was not found."
             notes.append(text)
         if self._tools.hypatos is None:
-            notes.append("Hypatos was not compared: no external_id was given.")
+            notes.append("Hypatos was not compared: neither external_id_format nor external_ids was given.")
         if self._outside:
             text = "Invoices not compared with the ledger, for their date is unknown or far from the period"
             notes.append(f"{text}: {self._outside}.")
