@@ -22,9 +22,9 @@ SANDBOX_PORT = 8780
 GRAPHS = {
     "minimal_order": 330,
     "order_to_invoice_approval": 460,
-    "orders_to_invoices": 330,
+    "orders_to_invoices": 460,
     "orders_from_a_file": 330,
-    "invoice_confirmed_orders": 330,
+    "invoice_confirmed_orders": 400,
     "reconcile_sales_orders": 330,
     "on_invoice_posted": 330,
     "order_announced": 330,
