@@ -73,7 +73,7 @@ def test_links_have_names_of_their_own_and_are_all_registered() -> None:
     ],
 )
 def test_a_link_says_what_it_leads_to(link: type[StoredLink], name: str, key: str) -> None:
-    assert (link.name, link.url_key) == (name, key)
+    assert (link().name, link.url_key) == (name, key)
 
 
 @pytest.mark.parametrize(
