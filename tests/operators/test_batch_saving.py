@@ -31,7 +31,7 @@ def when_written(monkeypatch: pytest.MonkeyPatch, folder: Path, operator: Any, *
         lines, deadline = 0, time.monotonic() + 20
         while lines < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-            lines = sum(len(part.read_text().splitlines()) for part in folder.glob("*.jsonl"))
+            lines = sum(len(part.read_text().splitlines()) for part in folder.glob("[!.]*.jsonl"))
         seen.append(lines)
 
     async def wait(*_: Any, **__: Any) -> None:
