@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from tfso_hypatos.clients.transport import Service
 from tfso_hypatos.exceptions import NotSent, Stopped
 from tfso_hypatos.models.base import validate
 from tfso_hypatos.models.tfso import SalesOrderCreate
+from tfso_hypatos.sandbox.delivery import Exchange
 
 if TYPE_CHECKING:
     from tests.conftest import Driver, Log, Services
@@ -179,15 +179,29 @@ async def test_a_cancelled_coroutine_leaves_the_queue(services: Services, log: L
     assert len(log.sent()) == BURST
 
 
-async def test_a_token_is_fetched_before_the_queue_is_joined(services: Services, sandbox: Any, log: Log) -> None:
-    sandbox.add_fault(action="slow", path="token", seconds=0.5)
-    service = services.tfso(limits=Limits(per_second=5))
+async def test_a_token_is_fetched_before_the_queue_is_joined(
+    services: Services, sandbox: Any, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    async def hold(*_: Any, **__: Any) -> None:
+        asked.set()
+        await asyncio.to_thread(released.wait, 60)
+
+    monkeypatch.setattr(Exchange, "wait", hold)
+    sandbox.add_fault(action="slow", path="token")
+    service = services.tfso(limits=Limits(per_second=20))
     async with aiohttp.ClientSession() as session:
         transport = AsyncTransport(service, session)
-        await asyncio.gather(*(transport.drive(flow) for flow in looks(6)))
-    came = [datetime.datetime.fromisoformat(each["time"]) for each in log.sent()]
-    # Those that had been let through meanwhile would come all at once.
-    assert came[-1] - came[0] > datetime.timedelta(seconds=0.3)
+        drives = [asyncio.ensure_future(transport.drive(flow)) for flow in looks(BURST + 3)]
+        assert await asyncio.to_thread(asked.wait, 60)
+        # Those that had been let through meanwhile would come all at once.
+        queued = list(budget_of(service)._queue)
+        released.set()
+        await asyncio.gather(*drives)
+    assert queued == []
+    assert len(log.sent()) == BURST + 3
+    assert len(log.token_requests) == 1
 
 
 def test_tokens_are_not_counted(driver: Driver, services: Services, log: Log) -> None:

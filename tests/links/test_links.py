@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -73,9 +72,8 @@ def test_links_have_names_of_their_own_and_are_all_registered() -> None:
         (ReconciliationReportLink, "Reconciliation report", "reconciliation_report_url"),
     ],
 )
-def test_a_link_says_what_it_leads_to(link: Callable[[], StoredLink], name: str, key: str) -> None:
-    made = link()
-    assert (made.name, made.url_key) == (name, key)
+def test_a_link_says_what_it_leads_to(link: type[StoredLink], name: str, key: str) -> None:
+    assert (link().name, link.url_key) == (name, key)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,10 @@ from tfso_hypatos.operators.batch.items import check
 from tfso_hypatos.operators.batch.results import Part, Written
 from tfso_hypatos.operators.batch.sources import FileSource
 from tfso_hypatos.operators.sales_order import InvoiceSalesOrdersOperator
+from tfso_hypatos.sandbox.delivery import Exchange
 
 if TYPE_CHECKING:
-    from tests.conftest import Log
+    from tests.conftest import Connections, Log
     from tests.operators.conftest import Run
 
 
@@ -144,25 +147,35 @@ def test_a_file_that_is_not_there_or_no_text_is_told(run: Run, tmp_path: Path) -
 @pytest.mark.usefixtures("connections")
 @pytest.mark.parametrize("times", [1, 9])
 def test_results_that_cannot_be_written_let_the_orders_that_were_begun_end(
-    run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+    run: Run, log: Log, connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
+    connections.tfso(extra={"timeout": 60})
     monkeypatch.setattr("tfso_hypatos.operators.batch.run.PART_SIZE", 1)
-    # One of three is done long before the others, which are in the middle of their work when its result is lost.
-    log.sandbox.add_fault(action="slow", seconds=0.3, method="POST", path="/lines$", skip=1, times=2)
+    # One of three is done before the others, which are in the middle of their work when its result is lost.
+    log.sandbox.add_fault(action="slow", method="POST", path="/lines$", skip=1, times=2)
     write = Written.write
     failed: list[Part] = []
+    lost = threading.Event()
 
     def full(self: Written, part: Part) -> None:
         if len(failed) < times:
             failed.append(part)
+            lost.set()
             raise OSError("no space left on device")
         write(self, part)
+
+    held: list[bool] = []
+
+    async def until_lost(*_: Any, **__: Any) -> None:
+        held.append(await asyncio.to_thread(lost.wait, 20))
 
     operator = reading(written(tmp_path / "orders.jsonl", *map(item, range(9))), tmp_path / "created", concurrency=3)
     with monkeypatch.context() as patch:
         patch.setattr(Written, "write", full)
+        patch.setattr(Exchange, "wait", until_lost)
         with pytest.raises(OSError, match="no space") as caught:
             run.execute(operator)
+    assert held == [True, True]
     assert "of 9 orders are done, 0 failed, " in caught.value.__notes__[0]
     assert 3 <= len(log.orders) < 9
     assert all(len(order["lines"]) == 1 for order in log.orders)

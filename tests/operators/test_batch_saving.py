@@ -31,7 +31,7 @@ def when_written(monkeypatch: pytest.MonkeyPatch, folder: Path, operator: Any, *
         lines, deadline = 0, time.monotonic() + 20
         while lines < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-            lines = sum(len(part.read_text().splitlines()) for part in folder.glob("*.jsonl"))
+            lines = sum(len(part.read_text().splitlines()) for part in folder.glob("[!.]*.jsonl"))
         seen.append(lines)
 
     async def wait(*_: Any, **__: Any) -> None:
@@ -84,10 +84,27 @@ async def job_of_nothing() -> dict[str, Any]:
 
 
 def test_results_that_cannot_be_written_yet_are_told_and_written_later(
-    run: Run, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: Run,
+    log: Log,
+    connections: Connections,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    connections.tfso(extra={"timeout": 60})
     monkeypatch.setattr("tfso_hypatos.operators.batch.run.SAVE_EVERY", 0.1)
-    log.sandbox.add_fault(action="slow", seconds=0.8, method="POST", path="/salesorders$", skip=2)
+    log.sandbox.add_fault(action="slow", method="POST", path="/salesorders$", skip=2)
+    told = "Results could not be written yet (no space left on device)"
+
+    def look() -> None:
+        deadline = time.monotonic() + 20
+        while told not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    async def until_told(*_: Any, **__: Any) -> None:
+        await asyncio.to_thread(look)
+
+    monkeypatch.setattr(Exchange, "wait", until_told)
     write = Written.write
 
     def full_at_first(self: Written, part: Part) -> None:
@@ -97,6 +114,6 @@ def test_results_that_cannot_be_written_yet_are_told_and_written_later(
 
     monkeypatch.setattr(Written, "write", full_at_first)
     assert run.execute(creating(items(4), concurrency=1, results_path=str(tmp_path)))["done"] == 4
-    assert "Results could not be written yet (no space left on device)" in caplog.text
+    assert told in caplog.text
     (part,) = tmp_path.glob("*.jsonl")
     assert len(part.read_text().splitlines()) == 4

@@ -10,6 +10,7 @@ import pytest
 
 from tfso_hypatos.exceptions import InvalidInput, OrderBusy, OrderDrift
 from tfso_hypatos.hooks.tfso import TfsoHook
+from tfso_hypatos.operators.approval import ApproveSalesOrderOperator
 from tfso_hypatos.operators.sales_order import CreateSalesOrderOperator, InvoiceSalesOrderOperator
 from tfso_hypatos.operators.withdrawal import WithdrawSalesOrderOperator
 
@@ -35,6 +36,14 @@ def withdrawing(sales_order_id: Any, **arguments: Any) -> WithdrawSalesOrderOper
     return WithdrawSalesOrderOperator(task_id="withdraw", sales_order_id=sales_order_id, **arguments)
 
 
+def approving(sales_order_id: Any) -> ApproveSalesOrderOperator:
+    return ApproveSalesOrderOperator(task_id="approve", sales_order_id=sales_order_id, approve_below=1e6)
+
+
+def invoicing(sales_order_id: Any) -> InvoiceSalesOrderOperator:
+    return InvoiceSalesOrderOperator(task_id="invoice", sales_order_id=sales_order_id)
+
+
 def test_the_order_is_deleted_and_the_result_says_so(run: Run, log: Log, created: dict[str, Any]) -> None:
     result = run.execute(withdrawing({**created, "approved": False}))
     of_order = {"sales_order_id": created["sales_order_id"], "order_key": "web-10045"}
@@ -43,6 +52,34 @@ def test_the_order_is_deleted_and_the_result_says_so(run: Run, log: Log, created
     assert log.orders == []
     assert run.execute(withdrawing(created), try_number=2) == {**of_order, "outcome": "was gone", "changed": False}
     assert run.xcom["tfso_order_url"]
+
+
+WHAT_SUBCLASSES_MAY_CALL_SOMETHING: dict[str, Any] = {
+    "expected_gross_amount": "1.00",
+    "expected_status": "Web",
+    "item_status": "Web",
+    "invoice_date": "soon",
+    "due_date": "soon",
+    "payment_terms": "soon",
+    "distribution_method": "by hand",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "own"),
+    [
+        (withdrawing, set()),
+        (approving, {"invoice_date", "due_date", "payment_terms"}),
+        (invoicing, WHAT_SUBCLASSES_MAY_CALL_SOMETHING.keys() - {"item_status"}),
+    ],
+)
+def test_only_arguments_of_the_operator_itself_change_what_is_demanded_of_the_order(
+    run: Run, created: dict[str, Any], task: Any, own: set[str]
+) -> None:
+    operator = task(created)
+    for name in WHAT_SUBCLASSES_MAY_CALL_SOMETHING.keys() - own:
+        setattr(operator, name, WHAT_SUBCLASSES_MAY_CALL_SOMETHING[name])
+    assert run.execute(operator)["sales_order_id"] == created["sales_order_id"]
 
 
 def test_where_deleting_is_forbidden_it_is_set_inactive(run: Run, log: Log, created: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.arguments import given, structured
 from tfso_hypatos.operators.base import ApiOperator
-from tfso_hypatos.operators.invoice_arguments import invoice_order
+from tfso_hypatos.operators.invoice_arguments import DUE, WHICH_ORDER, arguments_of, invoice_order
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class ApproveSalesOrderOperator(ApiOperator, HITLOperator, SkipMixin):
         from tfso_hypatos.flows.results import approval_facts
         from tfso_hypatos.models.base import amount
 
-        task, earlier = invoice_order(hook.organization, vars(self))
+        task, earlier = invoice_order(hook.organization, arguments_of(self, (*WHICH_ORDER, *DUE)))
         threshold = amount(self.approve_below, "approve_below") if given(self.approve_below) else None
         currency = str(self.approve_below_currency) if given(self.approve_below_currency) else None
         self.assigned_users = _users(self.assigned_users)

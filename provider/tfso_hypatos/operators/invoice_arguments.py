@@ -27,6 +27,24 @@ DETAILS: Mapping[str, str] = {
 }
 """The arguments that say how an order is invoiced, and what the API calls them."""
 
+WHICH_ORDER = ("sales_order_id", "order_key")
+"""The arguments that say which order it is."""
+
+DUE = ("invoice_date", "due_date", "payment_terms")
+"""The arguments that a due date follows from."""
+
+INVOICE = (*WHICH_ORDER, "expected_gross_amount", "expected_status", *DETAILS)
+"""The arguments of a task that invoices one order."""
+
+
+def arguments_of(task: object, names: Sequence[str]) -> dict[str, Any]:
+    """Return arguments of a task by name: no others, so that what a subclass keeps beside them demands nothing.
+
+    :param task: the operator.
+    :param names: those that its class documents.
+    """
+    return {name: getattr(task, name) for name in names}
+
 
 class InvoicingOperator(ApiOperator):
     """Base of the operators that invoice: a DAG with two of them has nobody who goes on without taking over."""
@@ -60,27 +78,32 @@ class InvoicingOperator(ApiOperator):
         return holder if sum(_invoices(task) for task in dag.tasks) == 1 else None
 
 
-def invoice_order(organization: str, arguments: Mapping[str, Any]) -> tuple[InvoiceOrder, Mapping[str, Any]]:
+def invoice_order(
+    organization: str, arguments: Mapping[str, Any], item_status: object = None
+) -> tuple[InvoiceOrder, Mapping[str, Any]]:
     """Return what is to be invoiced, and the result of the earlier task if one was given.
 
     :param organization: organization id.
     :param arguments: the task's own by name, as :func:`expected_order` takes them.
+    :param item_status: as :func:`expected_order` takes it.
     :raises InvalidInput: if one breaks a rule, it is named; or if the earlier task says that a person rejected it.
     """
-    order, earlier = expected_order(organization, arguments)
+    order, earlier = expected_order(organization, arguments, item_status)
     if earlier.get("approved", True) is not True:
         rule = "the order was not approved: the task that asked for the approval says so"
         raise InvalidInput([Problem("sales_order_id.approved", rule)])
     return order, earlier
 
 
-def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[InvoiceOrder, Mapping[str, Any]]:
+def expected_order(
+    organization: str, arguments: Mapping[str, Any], item_status: object = None
+) -> tuple[InvoiceOrder, Mapping[str, Any]]:
     """Return what an order must be, approved or not, and the result of the earlier task if one was given.
 
     :param organization: organization id.
-    :param arguments: the task's own by name, as they were given: ``sales_order_id``, and perhaps ``order_key``,
-        ``expected_gross_amount``, ``expected_status`` and those named in :data:`DETAILS`; others are not looked at. Of
-        an item of a batch, ``item_status`` as well: the status that it expects besides.
+    :param arguments: the task's own by name, as they were given: ``sales_order_id``, and perhaps others of those named
+        in :data:`INVOICE`.
+    :param item_status: of an item of a batch, the status that it expects besides.
     :raises InvalidInput: if one breaks a rule; it is named.
     """
     from tfso_hypatos.flows.billing import InvoiceOrder, Payer
@@ -95,7 +118,7 @@ def expected_order(organization: str, arguments: Mapping[str, Any]) -> tuple[Inv
         rule = "the listed order shows no total, so nobody would see that it was edited: say expected_gross_amount"
         raise InvalidInput([Problem("sales_order_id.gross_amount", rule)])
     # All have to hold: an order that was listed as a draft is no bill for a task that bills what is confirmed.
-    statuses = (arguments.get("expected_status"), arguments.get("item_status"), earlier.get("expected_status"))
+    statuses = (arguments.get("expected_status"), item_status, earlier.get("expected_status"))
     order = InvoiceOrder(
         order_id=order_id,
         details=_details(arguments),

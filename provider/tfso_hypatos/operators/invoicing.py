@@ -10,7 +10,7 @@ from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import InvoiceLink, SalesOrderLink
 from tfso_hypatos.operators.arguments import name_map_index
 from tfso_hypatos.operators.base import holder_of
-from tfso_hypatos.operators.invoice_arguments import InvoicingOperator, invoice_order
+from tfso_hypatos.operators.invoice_arguments import INVOICE, InvoicingOperator, arguments_of, invoice_order
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class InvoiceSalesOrderOperator(InvoicingOperator):
         from tfso_hypatos.flows.invoice import invoice
         from tfso_hypatos.flows.results import invoiced_result
 
-        task, earlier = invoice_order(hook.organization, vars(self))
+        task, earlier = invoice_order(hook.organization, arguments_of(self, INVOICE))
         name_map_index(context, task.order_id, self.order_key or earlier.get("order_key"))
         push_order_addresses(context, hook.settings, {"sales_order_id": task.order_id})
         self._with_stop_switch(hook)

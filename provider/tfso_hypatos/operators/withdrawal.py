@@ -9,7 +9,7 @@ from tfso_hypatos.exceptions import InvalidInput, Problem
 from tfso_hypatos.links.addresses import push_order_addresses
 from tfso_hypatos.links.sales_order import SalesOrderLink
 from tfso_hypatos.operators.base import ApiOperator, holder_of
-from tfso_hypatos.operators.invoice_arguments import expected_order
+from tfso_hypatos.operators.invoice_arguments import WHICH_ORDER, arguments_of, expected_order
 from tfso_hypatos.operators.retry import ending_at_once, with_retry_policy
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class WithdrawSalesOrderOperator(ApiOperator):
     def _withdraw(self, context: Context, hook: TfsoHook) -> dict[str, Any]:
         from tfso_hypatos.flows.withdrawal import withdraw_order
 
-        task, earlier = expected_order(hook.organization, vars(self))
+        task, earlier = expected_order(hook.organization, arguments_of(self, WHICH_ORDER))
         if earlier.get("approved") is True:
             rule = "the order was approved: the task that asked for the approval says so"
             raise InvalidInput([Problem("sales_order_id.approved", rule)])

@@ -151,7 +151,7 @@ class Invoicing:
             "item_status": fields.get("expected_status"),
             **{name: fields[name] if given(fields.get(name)) else each for name, each in self.defaults.items()},
         }
-        task, earlier = invoice_order(self.hook.organization, arguments)
+        task, earlier = invoice_order(self.hook.organization, arguments, arguments["item_status"])
         order_key = arguments["order_key"] if given(arguments["order_key"]) else earlier.get("order_key")
         labels: dict[str, Any] = {"order_key": str(order_key)} if given(order_key) else {}
         holder = self.created_by(earlier)
