@@ -31,7 +31,7 @@ airflow: $(STAMP) ## Open the example DAG in the Airflow UI, with the sandbox (P
 
 .PHONY: test
 test: $(STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: simulation
 simulation: $(STAMP) ## Let simulated runs race a thousand times in every setting (about 8 minutes)

@@ -108,7 +108,7 @@ def sample(cells: Iterable[Cell], size: int, seed: int) -> list[Cell]:
 
 
 def batch_sample(cells: Iterable[Cell], seed: int) -> list[Cell]:
-    """Return one cell of every kind of request, each of another class, and every way as often as the others."""
+    """Return one cell of every kind of request, each of another class; no way is left out, nor often repeated."""
     chance = random.Random(seed)
     mixed = [cell for cell in cells if not CLASSES[cell.fault].twin and not cell.beyond]
     chance.shuffle(mixed)
@@ -117,4 +117,8 @@ def batch_sample(cells: Iterable[Cell], seed: int) -> list[Cell]:
         ways, faults = Counter(cell.way for cell in picked), {cell.fault for cell in picked}
         fitting = [cell for cell in mixed if _kind(cell.target) == kind and cell.fault not in faults]
         picked.append(min(fitting, key=lambda cell: ways[cell.way]))
+    for way in dict.fromkeys(cell.way for cell in mixed):
+        if all(cell.way != way for cell in picked):
+            faults = {cell.fault for cell in picked}
+            picked.append(next(cell for cell in mixed if cell.way == way and cell.fault not in faults))
     return picked
