@@ -28,7 +28,7 @@ from tfso_hypatos.operators.batch.results import Written
 T = TypeVar("T")
 R = TypeVar("R")
 
-SIZE = 64
+SIZE = 48
 SEED = 1
 KINDS = 9
 """Kinds of requests that a batch makes, with one to spare for a fault that has hit nothing."""

@@ -19,7 +19,7 @@ from tfso_hypatos.clients.messages import decode, encode
 from tfso_hypatos.exceptions import OrderDrift
 from tfso_hypatos.flows.setbacks import Timing
 
-TRIALS = 60
+TRIALS = 40
 COFFEE, CUPS, _ = LINES
 HEADER: Mapping[str, Mapping[str, Any]] = {
     "customer": {"customer": {"id": 8, "name": "Somebody else"}},

@@ -12,7 +12,7 @@ from tests.flows.world import CALM, Net
 
 from tfso_hypatos.clients.messages import Pause, Request
 
-TRIALS = 20
+TRIALS = 12
 
 
 @pytest.fixture(autouse=True)
