@@ -56,23 +56,6 @@ KEYS = {
 }
 
 
-@pytest.fixture
-def order_id(log: Log) -> int:
-    """Return the id of an invoiced order; posted at once unless the sandbox is told otherwise."""
-    with TfsoHook() as hook:
-        created = hook.create_sales_order({"customer": {"id": 42, "name": "Bjørn Ås AS"}})
-        hook.add_line(created.id, {"description": "Kaffe", "quantity": 1, "price": 8})
-        hook.update_sales_order(created.id, {"status": "Invoice"})
-    return created.id
-
-
-@pytest.fixture
-def waiting_id(sandbox: Any, order_id: int, log: Log) -> int:
-    """Return the id of an invoiced order that is not posted for the next reads."""
-    sandbox.configure(transaction_reads=10_000)
-    return order_id
-
-
 class Instance:
     """A task instance, as far as a sensor in reschedule mode looks at one."""
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.invoiced import order_id, waiting_id
 from tests.triggers.transactions import Looks
-from tests.triggers.waits import (
-    Books,
-    Lookups,
-    Stepped,
-)
+from tests.triggers.waits import Books, Lookups, Stepped
 
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.flows import sweep
-from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers import invoice_transaction, opening, sales_order_invoiced, turn
 from tfso_hypatos.triggers import poller as polling
 
 if TYPE_CHECKING:
-    from tests.conftest import Log
-
     from tfso_hypatos.sandbox.server import Sandbox
+
+__all__ = ["order_id", "waiting_id"]
 
 
 @pytest.fixture
@@ -79,23 +75,6 @@ def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the looks at one invoice follow one another at once, and the first begin at once."""
     monkeypatch.setattr(invoice_transaction, "SHORTEST_INTERVAL", 0.001)
     monkeypatch.setattr(turn, "GATHERING", 0.001)
-
-
-@pytest.fixture
-def order_id(log: Log) -> int:
-    """Return the id of an invoiced order; posted at once unless the sandbox is told otherwise."""
-    with TfsoHook() as hook:
-        created = hook.create_sales_order({"customer": {"id": 42, "name": "Bjørn Ås AS"}})
-        hook.add_line(created.id, {"description": "Kaffe", "quantity": 1, "price": 8})
-        hook.update_sales_order(created.id, {"status": "Invoice"})
-    return created.id
-
-
-@pytest.fixture
-def waiting_id(order_id: int, sandbox: Any) -> int:
-    """Return the id of an invoiced order that is not posted while the test runs."""
-    sandbox.configure(transaction_reads=100_000)
-    return order_id
 
 
 @pytest.fixture
