@@ -57,3 +57,8 @@ def counted(count: int, noun: str) -> str:
 def is_or_are(count: int) -> str:
     """Return the verb that agrees with a count."""
     return "is" if count == 1 else "are"
+
+
+def was_or_were(count: int) -> str:
+    """Return the verb that agreed with a count."""
+    return "was" if count == 1 else "were"

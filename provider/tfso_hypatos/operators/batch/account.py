@@ -23,7 +23,7 @@ from tfso_hypatos.exceptions import (
 )
 from tfso_hypatos.operators.batch.items import Job, Plan
 from tfso_hypatos.operators.batch.results import Counts
-from tfso_hypatos.words import counted, is_or_are
+from tfso_hypatos.words import counted, is_or_are, was_or_were
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,11 @@ class Account:
     def counts(self) -> Counts:
         """How far it is."""
         return Counts(self._plan.total, self._done, self._failed, self._skipped)
+
+    @property
+    def _settled(self) -> int:
+        """Orders that are done, by this try or by an earlier one; what repeats another one is not counted."""
+        return self._done + self._skipped - self._repeats
 
     @property
     def is_down(self) -> bool:
@@ -130,7 +135,7 @@ class Account:
 
         :param retry_is_left: whether the task would be tried again.
         """
-        is_tried = self._done + self._skipped - self._repeats > 0 and not self.counts.open and not self._down
+        is_tried = self._settled > 0 and not self.counts.open and not self._down
         return is_tried and (self._permanent or not retry_is_left)
 
     def failed_orders(self) -> dict[str, Any]:
@@ -157,7 +162,7 @@ class Account:
         :param error: one that every other order would have met as well.
         """
         if isinstance(error, InvoicingStopped):
-            done = self._done + self._skipped - self._repeats
+            done = self._settled
             left = self._plan.total - len(self._plan.repeats) - done
             # Of an order that failed, or was stopped in the middle, the books may know more than we do.
             billed = f"{counted(done, 'order')} {is_or_are(done)} invoiced"
@@ -180,10 +185,10 @@ class Account:
         """
         counts = self.counts
         kind, verb = (PreviewIncomplete, "looked at") if self._only_looks else (BatchFailed, "done")
-        untried = f", {counts.open} {_was_or_were(counts.open)} not tried" if counts.open else ""
+        untried = f", {counts.open} {was_or_were(counts.open)} not tried" if counts.open else ""
         others = "repeats another one" if self._repeats == 1 else "repeat others"
         repeats = f", {self._repeats} {others}" if self._repeats else ""
-        done = counts.done + counts.skipped - self._repeats
+        done = self._settled
         return kind(
             f"{counts.failed} of {self._orders} failed{untried}; {done} {is_or_are(done)} {verb}{repeats}",
             [*([ending] if ending else []), *self._failures],
@@ -195,11 +200,11 @@ class Account:
 
     def so_far(self) -> str:
         """Return how far it is, for an error that cut it off."""
-        done = self._done + self._skipped - self._repeats
+        done = self._settled
         left = self._plan.total - done - self._failed - self._repeats
         return (
             f"{done} of {self._orders} {is_or_are(done)} done, {self._failed} failed, "
-            f"{left} {_was_or_were(left)} not tried to the end"
+            f"{left} {was_or_were(left)} not tried to the end"
         )
 
     def progress(self, seconds: float | None) -> str:
@@ -215,10 +220,6 @@ class Account:
             return text
         left = counts.open / rate
         return f"{text}; {rate:.1f} a second, about {left // 60:.0f} min {left % 60:.0f} s left"
-
-
-def _was_or_were(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 def _speaks_of_the_service(error: Exception) -> bool:
