@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from tests.invoiced import order_id, waiting_id
 from tests.triggers.transactions import Looks
@@ -11,6 +12,7 @@ from tests.triggers.waits import Books, Lookups, Stepped
 
 from tfso_hypatos.clients.repeat import Patience
 from tfso_hypatos.flows import sweep
+from tfso_hypatos.hooks.tfso import TfsoHook
 from tfso_hypatos.triggers import invoice_transaction, opening, sales_order_invoiced, turn
 from tfso_hypatos.triggers import poller as polling
 
@@ -81,3 +83,18 @@ def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     """Return the looks that a test takes."""
     return Looks(monkeypatch)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[aiohttp.ClientSession]:
+    """Return the sessions of the transports that hooks gave out."""
+    found: list[aiohttp.ClientSession] = []
+    atransport = TfsoHook.atransport
+
+    async def watched(hook: TfsoHook) -> Any:
+        transport = await atransport(hook)
+        found.append(transport.session)
+        return transport
+
+    monkeypatch.setattr(TfsoHook, "atransport", watched)
+    return found

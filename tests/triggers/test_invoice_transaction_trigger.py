@@ -122,23 +122,14 @@ async def test_the_event_loop_is_never_blocked(
     assert time.monotonic() - started < 25
 
 
-async def test_cancelling_closes_the_session(waiting_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[aiohttp.ClientSession] = []
-    atransport = TfsoHook.atransport
-
-    async def watched(self: TfsoHook) -> Any:
-        transport = await atransport(self)
-        opened.append(transport.session)
-        return transport
-
-    monkeypatch.setattr(TfsoHook, "atransport", watched)
+async def test_cancelling_closes_the_session(waiting_id: int, sessions: list[aiohttp.ClientSession]) -> None:
     task = asyncio.create_task(events(trigger(waiting_id)))
-    await until(lambda: bool(opened))
-    assert not opened[0].closed
+    await until(lambda: bool(sessions))
+    assert not sessions[0].closed
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert all(session.closed for session in opened)
+    assert all(session.closed for session in sessions)
 
 
 async def test_nothing_is_left_open(order_id: int) -> None:

@@ -7,6 +7,7 @@ import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from tests.triggers.postings import invoiced, looks, running, settled, trigger
 from tests.triggers.waits import until
@@ -128,18 +129,9 @@ async def test_an_interval_of_nothing_is_no_storm(
 
 @pytest.mark.parametrize("action", ["hang_before", "slow", None])
 async def test_a_cancelled_trigger_leaves_at_once_and_closes_its_session(
-    connections: Connections, sandbox: Any, log: Log, action: str | None, monkeypatch: pytest.MonkeyPatch
+    connections: Connections, sandbox: Any, log: Log, action: str | None, sessions: list[aiohttp.ClientSession]
 ) -> None:
     connections.tfso(extra={"timeout": 60})
-    sessions: list[Any] = []
-    atransport = TfsoHook.atransport
-
-    async def watched(hook: TfsoHook) -> Any:
-        transport = await atransport(hook)
-        sessions.append(transport.session)
-        return transport
-
-    monkeypatch.setattr(TfsoHook, "atransport", watched)
     if action is not None:
         sandbox.add_fault(action=action, seconds=30, method="GET", times=2)
     async with asyncio.timeout(20):

@@ -66,26 +66,17 @@ async def test_a_wait_that_comes_while_the_last_one_leaves_is_answered(
     assert pollers() == {}
 
 
-async def test_the_last_wait_closes_the_session(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[aiohttp.ClientSession] = []
-    atransport = TfsoHook.atransport
-
-    async def watched(self: TfsoHook) -> Any:
-        transport = await atransport(self)
-        opened.append(transport.session)
-        return transport
-
-    monkeypatch.setattr(TfsoHook, "atransport", watched)
+async def test_the_last_wait_closes_the_session(books: Books, sessions: list[aiohttp.ClientSession]) -> None:
     ids = books.make(3)
     waits = await waiting(ids, 0.01)
-    await until(lambda: bool(opened))
+    await until(lambda: bool(sessions))
     await cancel([waits.pop(ids[0])])
-    assert not opened[-1].closed
+    assert not sessions[-1].closed
     books.post(ids)
     await answers(waits)
-    assert opened
-    assert all(session.closed for session in opened)
-    assert len(set(map(id, opened))) == 1
+    assert sessions
+    assert all(session.closed for session in sessions)
+    assert len(set(map(id, sessions))) == 1
 
 
 async def test_a_poller_that_never_began_leaves_nothing_behind(books: Books) -> None:
